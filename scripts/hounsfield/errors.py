@@ -1,0 +1,21 @@
+"""Errors that a user can act on."""
+
+
+class HounsfieldError(Exception):
+    """Something the user can mend; its message is one line: what happened, to what, and what to do."""
+
+
+class ConfigError(HounsfieldError):
+    """A setting that is missing, unknown or impossible."""
+
+
+class TableError(HounsfieldError):
+    """A table that lacks a column, or holds a value that its column may not have."""
+
+
+class CheckpointError(HounsfieldError):
+    """A checkpoint that is damaged, or that belongs to something else."""
+
+
+class StoreError(HounsfieldError):
+    """A stored volume that is missing or damaged."""
