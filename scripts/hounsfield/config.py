@@ -1,0 +1,75 @@
+"""Checking the configuration: one line a problem, before any work."""
+
+import csv
+import difflib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from hounsfield.errors import ConfigError
+
+
+def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Raise ConfigError with a line for each key that is unknown, missing, of the wrong type or out of range."""
+    problems = [line for error in Draft202012Validator(schema).iter_errors(config) for line in _explain(error)]
+    if problems:
+        raise ConfigError("\n".join(f"config: {line}" for line in sorted(set(problems))))
+
+
+def check_tables(config: dict[str, Any]) -> None:
+    """Raise ConfigError if a label or metadata table is missing, or if the label tables lack a pathology."""
+    cohort = config["cohort"]
+    for path in [*cohort["labels"], *cohort.get("metadata", [])]:
+        if not Path(path).is_file():
+            raise ConfigError(f"config: cohort: {path} does not exist; give the path of the table")
+    if not Path(cohort["volumes"]).is_dir():
+        raise ConfigError(f"config: cohort.volumes: {cohort['volumes']} is not a folder; give the folder of the volumes")
+    if cohort.get("label_mapping"):
+        return
+    for path in cohort["labels"]:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            header = next(csv.reader(file), [])
+        missing = [name for name in cohort["pathologies"] if name not in header]
+        if missing:
+            raise ConfigError(
+                f"config: cohort.pathologies: {path} has no column {missing[0]!r}{_suggest(missing[0], header)}"
+            )
+
+
+def canonical(value: Any) -> Any:
+    """The same settings with sorted keys and plain types, so that the order of a YAML file means nothing."""
+    return json.loads(json.dumps(value, sort_keys=True))
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, nested blocks key by key."""
+    result = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if nested else value
+    return result
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    place = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        for key in sorted(set(error.instance) - set(known), key=str):
+            yield f"{place + '.' if place else ''}{key}: unknown key{_suggest(str(key), known)}"
+    elif error.validator == "enum":
+        allowed = ", ".join(map(str, error.validator_value))
+        yield f"{place}: {error.instance!r} is not one of {allowed}"
+    elif error.validator == "required":
+        absent = [key for key in error.validator_value if key not in error.instance]
+        yield f"{place + '.' if place else ''}{absent[0]}: is required"
+    else:
+        yield f"{place}: {error.message}"
+
+
+def _suggest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(map(str, known)), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

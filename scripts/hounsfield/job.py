@@ -1,0 +1,39 @@
+"""What every stage does around its work: a log that is never empty, and errors that say what to do."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from hounsfield.errors import HounsfieldError
+
+log = logging.getLogger(__name__)
+
+
+def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
+    """Run `main(snakemake)`, logging to the rule's log file and to the terminal.
+
+    A HounsfieldError ends the job with its one line; any other error adds its traceback to the log file only.
+    """
+    path = snakemake.log[0]
+    _log_to(path)
+    log.info("%s: started (%s)", snakemake.rule, ", ".join(f"{k}={v}" for k, v in snakemake.wildcards.items()))
+    try:
+        main(snakemake)
+    except HounsfieldError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except Exception as error:
+        log.error("%s failed: %s: %s; the traceback is in %s", snakemake.rule, type(error).__name__, error, path)
+        logging.getLogger("hounsfield.traceback").exception("traceback")
+        sys.exit(1)
+    log.info("%s: finished", snakemake.rule)
+
+
+def _log_to(path: str) -> None:
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    file, terminal = logging.FileHandler(path), logging.StreamHandler()
+    terminal.addFilter(lambda record: record.name != "hounsfield.traceback")
+    for handler in (file, terminal):
+        handler.setFormatter(plain)
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)

@@ -1,0 +1,18 @@
+"""Score one model's test predictions, with thresholds chosen on validation."""
+
+from hounsfield.evaluation.score import score_model
+from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.job import run_job
+from hounsfield.tables import read_table, write_table
+
+
+def main(snakemake):
+    val, test = (read_table(path, text=["volume", "scan", "patient"]) for path in snakemake.input)
+    settings = EvaluationSettings.from_config(snakemake.params.evaluation)
+    per_pathology, overall = score_model(val, test, snakemake.params.pathologies, settings)
+    write_table(per_pathology, snakemake.output.per_pathology)
+    write_table(overall, snakemake.output.overall)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,95 @@
+# From tables and files to a dataset of stored volumes.
+
+if "demo" in config:
+
+    rule demo_cohort:
+        output:
+            volumes=directory(f"{RESULTS}/demo/volumes"),
+            labels=f"{RESULTS}/demo/labels.csv",
+            metadata=f"{RESULTS}/demo/metadata.csv",
+        log:
+            f"{LOGS}/demo_cohort.log",
+        benchmark:
+            f"{BENCHMARKS}/demo_cohort.tsv"
+        params:
+            demo=canonical(config["demo"]),
+            seed=config["seed"],
+            code=code("demo_cohort.py"),
+        threads: 8
+        message:
+            "Paint a cohort of chest phantoms"
+        script:
+            "../../scripts/demo_cohort.py"
+
+
+rule manifest:
+    input:
+        labels=config["cohort"]["labels"],
+        metadata=config["cohort"]["metadata"],
+        volumes=config["cohort"]["volumes"] if "demo" in config else [],
+    output:
+        manifest=f"{RESULTS}/cohort/manifest.tsv",
+        unmatched=f"{RESULTS}/cohort/unmatched.tsv",
+        metadata=f"{RESULTS}/cohort/metadata.tsv",
+        shards=expand(f"{RESULTS}/cohort/shards/{{shard}}.tsv", shard=SHARDS),
+    log:
+        f"{LOGS}/manifest.log",
+    benchmark:
+        f"{BENCHMARKS}/manifest.tsv"
+    params:
+        cohort=canonical(config["cohort"]),
+        split=canonical(config["split"]),
+        seed=config["seed"],
+        code=code("manifest.py"),
+    threads: 8
+    message:
+        "Match tables with volumes, and split the patients"
+    script:
+        "../../scripts/manifest.py"
+
+
+rule preprocess:
+    input:
+        f"{RESULTS}/cohort/shards/{{shard}}.tsv",
+    output:
+        f"{RESULTS}/cohort/stored/{{shard}}.tsv",
+    log:
+        f"{LOGS}/preprocess/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/preprocess/{{shard}}.tsv"
+    params:
+        preprocessing=canonical(config["preprocessing"]),
+        code=code("preprocess.py"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+    message:
+        "Put the volumes of shard {wildcards.shard} into the store"
+    script:
+        "../../scripts/preprocess.py"
+
+
+rule dataset:
+    input:
+        manifest=f"{RESULTS}/cohort/manifest.tsv",
+        unmatched=f"{RESULTS}/cohort/unmatched.tsv",
+        stored=expand(f"{RESULTS}/cohort/stored/{{shard}}.tsv", shard=SHARDS),
+    output:
+        dataset=f"{RESULTS}/cohort/dataset.tsv",
+        excluded=report(
+            f"{RESULTS}/cohort/excluded.tsv", category="Cohort", caption="../report/excluded.rst"
+        ),
+        summary=report(
+            f"{RESULTS}/cohort/summary.tsv", category="Cohort", caption="../report/summary.rst"
+        ),
+    log:
+        f"{LOGS}/dataset.log",
+    benchmark:
+        f"{BENCHMARKS}/dataset.tsv"
+    params:
+        cohort=canonical(config["cohort"]),
+        code=code("dataset.py"),
+    message:
+        "Check the splits and write the dataset"
+    script:
+        "../../scripts/dataset.py"

@@ -1,0 +1,67 @@
+# The configuration, checked, and the functions that rules share.
+import sys
+from functools import cache
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+SCRIPTS = Path(workflow.basedir).parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from hounsfield.config import canonical, check_config, check_tables, merged
+from hounsfield.errors import HounsfieldError
+from hounsfield.provenance import code_digest
+
+SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
+
+try:
+    check_config(config, yaml.safe_load(SCHEMA.read_text()))
+    validate(config, str(SCHEMA))  # fills in the defaults
+    if "demo" not in config:
+        check_tables(config)
+except HounsfieldError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{config['name']}"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+MODELS = sorted(config["models"])
+SEEDS = config["seeds"]
+SHARDS = [f"{number:02d}" for number in range(config["cohort"]["shards"])]
+
+
+wildcard_constraints:
+    model="|".join(MODELS),
+    seed=r"\d+",
+    split="train|val|test",
+    shard=r"\d+",
+
+
+@cache
+def code(script, *modules):
+    """Digest of what the script runs; as a parameter, it reruns the stages that an edit touches and no others."""
+    return code_digest(SCRIPTS / script, modules)
+
+
+def train_code(wildcards):
+    return code("train.py", f"hounsfield.models.{architecture(wildcards)}")
+
+
+def architecture(wildcards):
+    return config["models"][wildcards.model]["architecture"]
+
+
+def model_settings(wildcards):
+    block = {key: value for key, value in config["models"][wildcards.model].items() if key != "training"}
+    return canonical(block)
+
+
+def training_settings(wildcards):
+    own = config["models"][wildcards.model].get("training", {})
+    return canonical(merged(config["training"], own))
+
+
+def gpus(wildcards):
+    return config["models"][wildcards.model]["gpus"]

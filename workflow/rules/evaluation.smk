@@ -1,0 +1,93 @@
+# From predictions to scores, intervals and comparisons. No GPU from here on, but for the saliency maps.
+
+
+rule metrics:
+    input:
+        val=f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv",
+        test=f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
+    output:
+        per_pathology=report(
+            f"{RESULTS}/metrics/{{model}}/seed{{seed}}/per_pathology.tsv",
+            category="Metrics",
+            caption="../report/metrics.rst",
+            labels={"model": "{model}", "seed": "{seed}", "table": "per pathology"},
+        ),
+        overall=report(
+            f"{RESULTS}/metrics/{{model}}/seed{{seed}}/overall.tsv",
+            category="Metrics",
+            caption="../report/metrics.rst",
+            labels={"model": "{model}", "seed": "{seed}", "table": "overall"},
+        ),
+    log:
+        f"{LOGS}/metrics/{{model}}/seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/metrics/{{model}}/seed{{seed}}.tsv"
+    params:
+        evaluation=canonical(config["evaluation"]),
+        pathologies=config["cohort"]["pathologies"],
+        code=code("metrics.py"),
+    message:
+        "Score {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../../scripts/metrics.py"
+
+
+rule compare:
+    input:
+        val=expand(f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv", model=MODELS, seed=SEEDS),
+        test=expand(f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv", model=MODELS, seed=SEEDS),
+        history=expand(f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv", model=MODELS, seed=SEEDS),
+        metadata=f"{RESULTS}/cohort/metadata.tsv",
+    output:
+        report(
+            directory(f"{RESULTS}/comparison"),
+            patterns=["{table}.tsv"],
+            category="Comparison",
+            caption="../report/comparison.rst",
+            labels={"table": "{table}"},
+        ),
+    log:
+        f"{LOGS}/compare.log",
+    benchmark:
+        f"{BENCHMARKS}/compare.tsv"
+    params:
+        models=MODELS,
+        seeds=SEEDS,
+        evaluation=canonical(config["evaluation"]),
+        pathologies=config["cohort"]["pathologies"],
+        code=code("compare.py"),
+    message:
+        "Compare the models on the same resamples"
+    script:
+        "../../scripts/compare.py"
+
+
+rule explain:
+    input:
+        best=f"{RESULTS}/models/{{model}}/seed{SEEDS[0]}/best.pth",
+        predictions=f"{RESULTS}/predictions/{{model}}/seed{SEEDS[0]}/test.tsv",
+        dataset=f"{RESULTS}/cohort/dataset.tsv",
+    output:
+        report(
+            directory(f"{RESULTS}/explanations/{{model}}"),
+            patterns=["{picture}.png"],
+            category="Explanations",
+            caption="../report/explanations.rst",
+            labels={"model": "{model}", "picture": "{picture}"},
+        ),
+    log:
+        f"{LOGS}/explain/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/explain/{{model}}.tsv"
+    params:
+        report=canonical(config["report"]),
+        pathologies=config["cohort"]["pathologies"],
+        code=code("explain.py"),
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    message:
+        "Show where {wildcards.model} looks"
+    script:
+        "../../scripts/explain.py"

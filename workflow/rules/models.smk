@@ -1,0 +1,57 @@
+# From the dataset to models and their predictions.
+
+
+rule train:
+    input:
+        dataset=f"{RESULTS}/cohort/dataset.tsv",
+    output:
+        best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
+        final=f"{RESULTS}/models/{{model}}/seed{{seed}}/final.pth",
+        history=report(
+            f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
+            category="Training",
+            caption="../report/training.rst",
+            labels={"model": "{model}", "seed": "{seed}"},
+        ),
+    log:
+        f"{LOGS}/train/{{model}}/seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train/{{model}}/seed{{seed}}.tsv"
+    params:
+        model=model_settings,
+        training=training_settings,
+        preprocessing=canonical(config["preprocessing"]),
+        pathologies=config["cohort"]["pathologies"],
+        code=train_code,
+    threads: config["threads"]
+    resources:
+        gpu=gpus,
+        mem_mb=16000,
+        runtime=1440,
+    message:
+        "Train {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../../scripts/train.py"
+
+
+rule predict:
+    input:
+        best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
+        dataset=f"{RESULTS}/cohort/dataset.tsv",
+    output:
+        f"{RESULTS}/predictions/{{model}}/seed{{seed}}/{{split}}.tsv",
+    log:
+        f"{LOGS}/predict/{{model}}/seed{{seed}}/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict/{{model}}/seed{{seed}}/{{split}}.tsv"
+    params:
+        training=training_settings,
+        code=code("predict.py"),
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    message:
+        "Score {wildcards.split} with {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../../scripts/predict.py"
