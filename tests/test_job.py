@@ -1,0 +1,47 @@
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from hounsfield.errors import HounsfieldError
+from hounsfield.job import run_job
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    yield SimpleNamespace(rule="train", log=[str(tmp_path / "job.log")], wildcards={"model": "vit3d"})
+    for handler in logging.getLogger().handlers[:]:
+        if isinstance(handler, logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+def log_of(snakemake):
+    with open(snakemake.log[0]) as file:
+        return file.read()
+
+
+def test_a_job_says_when_it_started_and_finished(snakemake):
+    run_job(lambda _: None, snakemake)
+    assert "train: started (model=vit3d)" in log_of(snakemake)
+    assert "train: finished" in log_of(snakemake)
+
+
+def test_a_user_error_is_one_line(snakemake, capsys):
+    def main(_):
+        raise HounsfieldError("scan_7.nii.gz: truncated; download it again")
+
+    with pytest.raises(SystemExit) as stop:
+        run_job(main, snakemake)
+    assert stop.value.code == 1
+    assert "scan_7.nii.gz: truncated; download it again" in capsys.readouterr().err
+    assert "Traceback" not in log_of(snakemake)
+
+
+def test_any_other_error_keeps_its_traceback_for_the_log(snakemake, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_job(lambda _: 1 / 0, snakemake)
+    assert stop.value.code == 1
+    terminal = capsys.readouterr().err
+    assert "ZeroDivisionError" in terminal and snakemake.log[0] in terminal and "Traceback" not in terminal
+    assert "Traceback" in log_of(snakemake)
