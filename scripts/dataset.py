@@ -1,0 +1,24 @@
+"""Gather the shards, check the splits, and write the dataset."""
+
+import pandas as pd
+
+from hounsfield.cohort.dataset import build_dataset
+from hounsfield.cohort.settings import CohortSettings
+from hounsfield.job import run_job
+from hounsfield.tables import read_table, write_table
+
+
+def main(snakemake):
+    manifest = read_table(snakemake.input.manifest, text=["volume", "scan", "patient", "split"])
+    unmatched = read_table(snakemake.input.unmatched, text=["volume", "reason", "detail"])
+    names = ["volume", "key", "digest", "reason", "detail"]
+    stored = pd.concat([read_table(path, text=names) for path in snakemake.input.stored], ignore_index=True)
+    settings = CohortSettings.from_config(snakemake.params.cohort)
+    dataset, excluded, summary = build_dataset(manifest, stored, unmatched, settings)
+    write_table(excluded, snakemake.output.excluded)
+    write_table(summary, snakemake.output.summary)
+    write_table(dataset, snakemake.output.dataset)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
