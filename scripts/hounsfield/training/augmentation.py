@@ -1,0 +1,128 @@
+"""Random changes of a batch, on its device, in HU, mm and degrees.
+
+What is drawn depends on the run's seed, the epoch and the sample alone: neither threads nor a restart change it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from hounsfield.training.settings import AugmentationSettings
+from hounsfield.volumes.settings import AIR_HU
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was drawn for a batch of B samples; angles in radians, lengths in mm, axes (z, y, x)."""
+
+    flip: np.ndarray
+    angles: np.ndarray
+    scale: np.ndarray
+    translation: np.ndarray
+    noise: np.ndarray
+    blur: np.ndarray
+    contrast: np.ndarray
+    shift: np.ndarray
+    seeds: list[int]
+
+
+def draw(settings: AugmentationSettings, seed: int, epoch: int, sample_seeds: np.ndarray) -> Draws:
+    """Draw the changes of each sample from (seed, epoch, sample); `sample_seeds` (B,) of `data.sample_seed`."""
+    rows = [_draw_sample(settings, np.random.default_rng([seed, epoch, int(sample)])) for sample in sample_seeds]
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    return Draws(*columns[:-1], seeds=[int(value) for value in columns[-1]])
+
+
+def augment(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
+    """Change HU (B, 1, D, H, W) of voxels of `spacing` mm (z, y, x); what comes in from outside is air."""
+    hu = _flip(hu, draws)
+    if draws.angles.any() or draws.translation.any() or (draws.scale != 1).any():
+        hu = _transform(hu, draws, spacing)
+    if draws.blur.any():
+        hu = _blur(hu, draws, spacing)
+    if (draws.contrast != 1).any() or draws.shift.any():
+        factor, shift = (_each(values, hu) for values in (draws.contrast, draws.shift))
+        mean = hu.mean(dim=(1, 2, 3, 4), keepdim=True)
+        hu = (hu - mean) * factor + mean + shift
+    return _noise(hu, draws) if draws.noise.any() else hu
+
+
+def matrices(draws: Draws) -> np.ndarray:
+    """(B, 3, 3) maps in mm, (z, y, x), about the centre: what is at p goes to matrix @ p + translation."""
+    result = []
+    for (a, b, c), scale in zip(draws.angles, draws.scale, strict=True):
+        about_z = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+        about_y = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
+        about_x = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+        result.append(scale * (about_z @ about_y @ about_x))
+    return np.stack(result)
+
+
+def _draw_sample(settings: AugmentationSettings, random: np.random.Generator) -> tuple:
+    def both(limit, size=None):
+        return random.uniform(-limit, limit, size)
+
+    return (
+        random.random() < settings.flip,
+        np.radians(both(settings.rotation, 3)),
+        random.uniform(*settings.scale),
+        both(settings.translation, 3),
+        random.uniform(0, settings.noise),
+        random.uniform(0, settings.blur),
+        random.uniform(*settings.contrast),
+        both(settings.shift),
+        random.integers(2**63),
+    )
+
+
+def _flip(hu: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """Left to right: the last axis, x, runs to the patient's left."""
+    if not draws.flip.any():
+        return hu
+    flip = torch.from_numpy(draws.flip).to(hu.device).view(-1, 1, 1, 1, 1)
+    return torch.where(flip, hu.flip(-1), hu)
+
+
+def _transform(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
+    """Rotate, scale and move; grid_sample wants, for each output voxel, its source in units of half the extent."""
+    inverse = np.linalg.inv(matrices(draws))
+    half_extent = np.array(hu.shape[2:]) * spacing / 2
+    theta = np.concatenate([inverse, -inverse @ draws.translation[:, :, None]], axis=2)
+    theta[:, :, :3] *= half_extent
+    theta /= half_extent[:, None]
+    # Its coordinates are (x, y, z).
+    theta = theta[:, ::-1][:, :, [2, 1, 0, 3]]
+    theta = torch.from_numpy(np.ascontiguousarray(theta, np.float32)).to(hu.device)
+    grid = functional.affine_grid(theta, list(hu.shape), align_corners=False)
+    return functional.grid_sample(hu - AIR_HU, grid, align_corners=False, padding_mode="zeros") + AIR_HU
+
+
+def _blur(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
+    """Gaussian, one sigma in mm a sample, axis by axis."""
+    batch = hu.shape[0]
+    for axis, step in enumerate(spacing):
+        radius = max(1, int(np.ceil(3 * draws.blur.max() / step)))
+        distance = np.arange(-radius, radius + 1) * step
+        kernel = np.exp(-0.5 * (distance / np.maximum(draws.blur, 1e-3)[:, None]) ** 2)
+        kernel = torch.from_numpy((kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)).to(hu.device)
+        size = [1, 1, 1]
+        size[axis] = 2 * radius + 1
+        padding = [0, 0, 0, 0, 0, 0]
+        padding[2 * (2 - axis) : 2 * (2 - axis) + 2] = [radius, radius]
+        padded = functional.pad(hu.transpose(0, 1), padding, mode="replicate")
+        hu = functional.conv3d(padded, kernel.view(batch, 1, *size), groups=batch).transpose(0, 1)
+    return hu
+
+
+def _noise(hu: torch.Tensor, draws: Draws) -> torch.Tensor:
+    noise = torch.empty_like(hu)
+    generator = torch.Generator(hu.device)
+    for sample, seed in enumerate(draws.seeds):
+        noise[sample].normal_(generator=generator.manual_seed(seed))
+    return torch.addcmul(hu, noise, _each(draws.noise, hu))
+
+
+def _each(values: np.ndarray, hu: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(hu.device).view(-1, 1, 1, 1, 1)

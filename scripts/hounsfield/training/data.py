@@ -1,0 +1,128 @@
+"""From the store to batches: the order of an epoch, a RAM cache, and threads that read ahead."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hounsfield.volumes.settings import PreprocessingSettings
+from hounsfield.volumes.store import VolumeStore
+
+
+@dataclass(frozen=True)
+class Batch:
+    """volumes (B, D, H, W) as stored, int16 or uint8; labels (B, P) float32, nan where unknown; rows (B,)."""
+
+    volumes: torch.Tensor
+    labels: torch.Tensor
+    rows: np.ndarray
+
+
+class VolumeBatches:
+    """Batches of one split's volumes.
+
+    Which volumes make which batch depends on the seed and the epoch alone. Volumes stay in RAM, as stored, up to
+    `cache_gb` GB; threads read ahead, since reading and decompressing release Python's lock.
+    """
+
+    def __init__(
+        self,
+        dataset: pd.DataFrame,
+        pathologies: Sequence[str],
+        store: VolumeStore,
+        batch_size: int,
+        seed: int = 0,
+        sampling: str = "shuffle",
+        cache_gb: float = 0.0,
+        workers: int = 2,
+    ):
+        self.names = dataset["volume"].tolist()
+        self.keys = dataset["key"].tolist()
+        self.labels = dataset[list(pathologies)].to_numpy(np.float32, copy=True)
+        self.sample_seeds = np.array([sample_seed(name) for name in self.names], np.uint64)
+        self.store = store
+        self.batch_size = batch_size
+        self.seed = seed
+        self.sampling = sampling
+        self.workers = max(1, workers)
+        self._cache: dict[int, np.ndarray] = {}
+        self._room = int(cache_gb * 1e9)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.names) // self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Rows of the epoch, in order."""
+        random = np.random.default_rng([self.seed, epoch])
+        if self.sampling == "balanced":
+            return random.choice(len(self.names), len(self.names), p=balanced_weights(self.labels))
+        if self.sampling == "shuffle":
+            return random.permutation(len(self.names))
+        return np.arange(len(self.names))
+
+    def rows(self, epoch: int, start: int = 0) -> list[np.ndarray]:
+        """Rows of each batch of the epoch, from batch `start` on."""
+        order = self.order(epoch)
+        return [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)][start:]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from batch `start` on, read ahead by two. Raises StoreError."""
+        waiting: deque[tuple[np.ndarray, list[Future]]] = deque()
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            for rows in self.rows(epoch, start):
+                waiting.append((rows, [pool.submit(self._volume, int(row)) for row in rows]))
+                if len(waiting) > 2:
+                    yield self._batch(*waiting.popleft())
+            while waiting:
+                yield self._batch(*waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _batch(self, rows: np.ndarray, volumes: list[Future]) -> Batch:
+        stacked = torch.from_numpy(np.stack([volume.result() for volume in volumes]))
+        if torch.cuda.is_available():
+            stacked = stacked.pin_memory()
+        return Batch(stacked, torch.from_numpy(self.labels[rows]), rows)
+
+    def _volume(self, row: int) -> np.ndarray:
+        voxels = self._cache.get(row)
+        if voxels is None:
+            voxels = self.store.read(self.keys[row])
+            if voxels.nbytes <= self._room:
+                self._room -= voxels.nbytes
+                self._cache[row] = voxels
+        return voxels
+
+
+def sample_seed(volume: str) -> int:
+    """A number of the volume's name, so that its augmentation depends on nothing else in the dataset."""
+    return int.from_bytes(hashlib.blake2b(volume.encode(), digest_size=8).digest(), "little")
+
+
+def balanced_weights(labels: np.ndarray) -> np.ndarray:
+    """Probability to draw each row of `labels` (N, P): the sum over its positives of 1 / (their count), plus 1/N."""
+    positive = np.nan_to_num(labels) == 1
+    weights = (positive / np.maximum(positive.sum(axis=0), 1)).sum(axis=1) + 1 / len(labels)
+    return weights / weights.sum()
+
+
+def to_hu(volumes: torch.Tensor, preprocessing: PreprocessingSettings) -> torch.Tensor:
+    """Stored voxels (B, D, H, W) to float32 HU (B, 1, D, H, W), on the device they are on."""
+    hu = volumes.unsqueeze(1).float()
+    if preprocessing.window:
+        low, high = preprocessing.window
+        hu = hu * ((high - low) / 255) + low
+    return hu
+
+
+def to_input(hu: torch.Tensor, windows: Sequence[tuple[float, float]]) -> torch.Tensor:
+    """HU (B, 1, D, H, W) to the network's input (B, C, D, H, W): each window a channel, from -1 to 1."""
+    channels = [((hu - low) * (2 / (high - low)) - 1).clamp_(-1, 1) for low, high in windows]
+    return channels[0] if len(channels) == 1 else torch.cat(channels, dim=1)

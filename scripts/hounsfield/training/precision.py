@@ -1,0 +1,59 @@
+"""Where tensors live, and in which precision and layout the network runs."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hounsfield.errors import ConfigError
+
+AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """device; amp_type: autocast's type or None; channels_last: memory layout of volumes and kernels."""
+
+    device: torch.device
+    amp_type: torch.dtype | None = None
+    channels_last: bool = False
+
+    @classmethod
+    def choose(cls, amp: str, channels_last: bool) -> "Precision":
+        """The GPU if there is one. amp "auto" is bf16 where the hardware has it, else off. Raises ConfigError."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if amp == "auto":
+            amp = "bf16" if _has_bf16(device) else "off"
+        if amp not in AMP_TYPES:
+            raise ConfigError(f"config: training.amp: {amp!r} is not one of auto, {', '.join(AMP_TYPES)}")
+        if amp == "fp16" and device.type == "cpu":
+            raise ConfigError("config: training.amp: fp16 needs a GPU; use bf16 or off")
+        return cls(device, AMP_TYPES[amp], channels_last)
+
+    def autocast(self) -> AbstractContextManager:
+        """Context of the forward pass."""
+        return torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext()
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Gradient scaler: at work for fp16 only."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.amp_type == torch.float16)
+
+    def layout(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
+        """Volumes in the chosen memory layout."""
+        return x_BCDHW.contiguous(memory_format=self._format())
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """The network on the device, in the chosen memory layout."""
+        return model.to(self.device, memory_format=self._format())
+
+    def _format(self) -> torch.memory_format:
+        return torch.channels_last_3d if self.channels_last else torch.contiguous_format
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without these instructions bf16 is emulated, and slower than float32.
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    return "AMX" in capabilities or bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,48 @@
+"""A trained network's logits for one split."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+
+from hounsfield.errors import CheckpointError
+from hounsfield.training.checkpoints import load_model
+from hounsfield.training.data import VolumeBatches
+from hounsfield.training.precision import Precision
+from hounsfield.training.settings import TrainingSettings
+from hounsfield.training.validation import predict_logits
+from hounsfield.volumes.settings import PreprocessingSettings
+from hounsfield.volumes.store import VolumeStore
+
+
+def predict_split(
+    checkpoint: str | os.PathLike,
+    dataset: pd.DataFrame,
+    store: VolumeStore,
+    training: TrainingSettings,
+    preprocessing: Mapping[str, Any],
+    threads: int = 1,
+) -> pd.DataFrame:
+    """Columns volume, scan, patient, then `label {pathology}` and `logit {pathology}`; a row a row of `dataset`.
+
+    `preprocessing`: that of the stored volumes. Raises CheckpointError if the network was trained on another.
+    """
+    model, content = load_model(checkpoint)
+    stored = PreprocessingSettings.from_config(preprocessing)
+    if stored.canonical() != content["preprocessing"]:
+        raise CheckpointError(
+            f"{checkpoint}: trained on volumes preprocessed otherwise ({content['preprocessing']}); train it again"
+        )
+    torch.set_num_threads(threads)
+    precision = Precision.choose(training.amp, training.channels_last)
+    pathologies = content["pathologies"]
+    batches = VolumeBatches(dataset, pathologies, store, training.batch_size, sampling="none", workers=threads)
+    logits = predict_logits(
+        precision.place(model), batches, stored, content["windows"], precision, training.test_time_flip
+    )
+    table = dataset[["volume", "scan", "patient"]].reset_index(drop=True)
+    labels = {f"label {name}": dataset[name].to_numpy() for name in pathologies}
+    scores = {f"logit {name}": logits[:, column] for column, name in enumerate(pathologies)}
+    return pd.concat([table, pd.DataFrame(labels), pd.DataFrame(scores)], axis=1)

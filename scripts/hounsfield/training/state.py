@@ -1,0 +1,119 @@
+"""All that training carries from one step to the next, and that a checkpoint must hold."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from hounsfield.training.early_stopping import EarlyStopping
+from hounsfield.training.precision import Precision
+from hounsfield.training.settings import TrainingSettings
+
+
+@dataclass
+class TrainingState:
+    """epoch: the one in progress. window: optimizer steps done in it. step: optimizer steps in all."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    stopping: EarlyStopping
+    ema: AveragedModel | None = None
+    epoch: int = 0
+    window: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    run_id: str | None = None
+
+    @classmethod
+    def create(cls, model: nn.Module, settings: TrainingSettings, precision: Precision) -> "TrainingState":
+        """Fresh, for a model that is on its device."""
+        early = settings.early_stopping
+        stopping = EarlyStopping(early.patience, early.metric == "loss", early.min_delta)
+        optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
+        ema = None
+        if settings.ema:
+            ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
+        return cls(model, optimizer, precision.scaler(), stopping, ema)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and kept: the moving average if there is one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    @property
+    def finished(self) -> bool:
+        """Whether early stopping has ended training (the number of epochs is the trainer's)."""
+        return self.stopping.should_stop
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """A copy on the CPU of the network that is kept."""
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.evaluated.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data and tensors, loadable without running code."""
+        return {
+            "weights": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "stopping": self.stopping.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "progress": {name: getattr(self, name) for name in PROGRESS},
+            "history": self.history,
+            "best": self.best,
+            "run_id": self.run_id,
+            "random": random_states(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.model.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.stopping.load_state_dict(state["stopping"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        for name in PROGRESS:
+            setattr(self, name, state["progress"][name])
+        self.history, self.best, self.run_id = state["history"], state["best"], state["run_id"]
+        set_random_states(state["random"])
+
+
+PROGRESS = ("epoch", "window", "step", "loss_sum", "seconds")
+
+
+def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Weight decay for kernels and matrices only: a norm or a bias pulled to zero gains nothing."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed initial weights and dropout; the order of the data and augmentation have seeds of their own."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """State of torch's generators; nothing in the loop draws from others."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Take up the states, as far as this machine has the devices."""
+    torch.set_rng_state(states["cpu"])
+    if len(states["cuda"]) == torch.cuda.device_count() and states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -1,0 +1,26 @@
+"""Score one split with a trained model."""
+
+from hounsfield.job import run_job
+from hounsfield.tables import read_table, write_table
+from hounsfield.training.devices import lease_devices
+from hounsfield.training.predict import predict_split
+from hounsfield.training.settings import TrainingSettings
+from hounsfield.volumes.store import VolumeStore
+
+
+def main(snakemake):
+    dataset = read_table(snakemake.input.dataset, text=["volume", "scan", "patient", "split", "key"])
+    with lease_devices(snakemake.resources.gpu):
+        predictions = predict_split(
+            snakemake.input.best,
+            dataset[dataset["split"] == snakemake.wildcards.split],
+            VolumeStore(snakemake.config["store"]),
+            TrainingSettings.from_config(snakemake.params.training),
+            snakemake.params.preprocessing,
+            snakemake.threads,
+        )
+    write_table(predictions, snakemake.output[0])
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
