@@ -1,0 +1,43 @@
+"""Turning arrays so that (z, y, x) run to superior, posterior and left."""
+
+import numpy as np
+
+
+def to_lps_zyx(array: np.ndarray, affine_ras: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn an array indexed (i, j, k), with a NIfTI affine to RAS+ mm, into the closest (z, y, x) LPS view.
+
+    Returns the view (no copy) and its 4x4 affine from index (z, y, x, 1) to LPS+ mm.
+    """
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_ras
+    axes = closest_axes(affine[:3, :3])
+    order = [axes.index(world) for world in (2, 1, 0)]
+    turned = np.eye(4)
+    for new, old in enumerate(order):
+        turned[:, new] = 0
+        # z to superior, y to posterior and x to left are the positive directions of LPS+.
+        if affine[axes[old], old] < 0:
+            turned[old, new], turned[old, 3] = -1, array.shape[old] - 1
+        else:
+            turned[old, new] = 1
+    view = array.transpose(order)
+    steps = tuple(slice(None, None, int(turned[old, new])) for new, old in enumerate(order))
+    for new, old in enumerate(order):
+        turned[old, 3] = array.shape[old] - 1 if turned[old, new] < 0 else 0
+    return view[steps], affine @ turned
+
+
+def closest_axes(directions: np.ndarray) -> list[int]:
+    """World axis (0 x, 1 y, 2 z) that each index axis is closest to, each used once; (3, 3) columns are index axes."""
+    cosines = np.abs(directions / np.linalg.norm(directions, axis=0))
+    axes = [-1, -1, -1]
+    for _ in range(3):
+        world, index = np.unravel_index(np.argmax(cosines), (3, 3))
+        axes[index] = int(world)
+        cosines[world, :] = -1
+        cosines[:, index] = -1
+    return axes
+
+
+def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
+    """Length in mm of one step along each index axis."""
+    return tuple(float(step) for step in np.linalg.norm(affine[:3, :3], axis=0))
