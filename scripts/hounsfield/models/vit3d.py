@@ -32,7 +32,7 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
         raise ConfigError(
             f"config: models: vit3d needs a shape that is a multiple of its patch {patch}, not {settings.shape}"
         )
-    return ViTClassifier(
+    model = ViTClassifier(
         in_channels=settings.in_channels,
         img_size=settings.shape,
         classification=True,
@@ -40,3 +40,7 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
         post_activation=None,
         **(sizes | {"patch_size": patch}),
     )
+    for block in model.blocks:
+        # MONAI makes it for the decoders' sake; without a gradient it would stop distributed training.
+        del block.norm_cross_attn
+    return model
