@@ -1,0 +1,108 @@
+"""NIfTI-1 and -2, in one file, gzipped or not."""
+
+import io
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from isal import igzip, isal_zlib
+from nibabel.spatialimages import HeaderDataError
+
+from hounsfield.volumes.geometry import spacing_of, to_lps_zyx
+from hounsfield.volumes.hu import Rescale, choose_hu
+from hounsfield.volumes.volume import Volume, VolumeError
+
+GZIP_MAGIC = b"\x1f\x8b"
+MM_OF_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+
+
+def read_nifti(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:
+    """Read all of the file, its checksum included. Raises VolumeError."""
+    content = _unpacked(path)
+    header = _header(content, path)
+    raw = _voxels(content, header, path)
+    affine_ras = _affine(header, spacing, path)
+    slope, intercept = header.get_slope_inter()
+    own = (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+    view, affine = to_lps_zyx(raw, affine_ras)
+    values, source = choose_hu(view, own, hu, rescale, str(path))
+    return Volume(values, spacing_of(affine), affine, source)
+
+
+def _unpacked(path: Path) -> bytes:
+    content = path.read_bytes()
+    if not content:
+        raise VolumeError("empty", "the file has no bytes; fetch it again", path)
+    if not content.startswith(GZIP_MAGIC):
+        return content
+    try:
+        return igzip.decompress(content)
+    except EOFError as error:
+        raise VolumeError(
+            "truncated", f"the gzip stream ends early ({len(content)} bytes); fetch it again", path
+        ) from error
+    except (OSError, isal_zlib.error) as error:
+        text = str(error)
+        reason = "bad_checksum" if "CRC" in text or "length" in text.lower() else "damaged"
+        raise VolumeError(reason, f"the gzip stream is damaged ({text}); fetch it again", path) from error
+
+
+def _header(content: bytes, path: Path) -> nibabel.Nifti1Header:
+    start = content[:4]
+    if content.lstrip()[:1] == b"<":
+        raise VolumeError(
+            "not_an_image", "the file is a web page or XML, perhaps a failed download; fetch it again", path
+        )
+    sizes = {int.from_bytes(start, order) for order in ("little", "big")}
+    kinds = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+    size = next((size for size in kinds if size in sizes), None)
+    if size is None:
+        raise VolumeError("not_an_image", "the file is no NIfTI", path)
+    if len(content) < size + 4:
+        raise VolumeError("truncated", "the file ends within its header; fetch it again", path)
+    try:
+        return kinds[size].from_fileobj(io.BytesIO(content), check=False)
+    except (HeaderDataError, ValueError) as error:
+        raise VolumeError("damaged", f"the header cannot be read ({error})", path) from error
+
+
+def _voxels(content: bytes, header: nibabel.Nifti1Header, path: Path) -> np.ndarray:
+    try:
+        dtype, shape = header.get_data_dtype(), tuple(int(n) for n in header.get_data_shape())
+    except (HeaderDataError, ValueError) as error:
+        raise VolumeError("damaged", f"the header has no known data type ({error})", path) from error
+    if dtype.fields or np.issubdtype(dtype, np.complexfloating):
+        raise VolumeError("rgb", "the voxels are colours or complex numbers, so this is no CT", path)
+    if int(np.prod(shape[3:], dtype=np.int64)) != 1:
+        raise VolumeError("several_frames", f"the image has {shape[3:]} frames; write one file for each", path)
+    shape = (*shape, 1, 1)[:3] if len(shape) < 3 else shape[:3]
+    if min(shape) < 1:
+        raise VolumeError("empty", f"the header gives the shape {shape}", path)
+    if min(shape) == 1:
+        raise VolumeError("one_slice", f"the shape is {shape}: a picture, and no volume", path)
+    offset = int(header["vox_offset"]) or header.sizeof_hdr + 4
+    count = int(np.prod(shape, dtype=np.int64))
+    if offset < header.sizeof_hdr or len(content) < offset + count * dtype.itemsize:
+        needed = offset + count * dtype.itemsize
+        raise VolumeError("truncated", f"{len(content)} bytes, and the header tells of {needed}; fetch it again", path)
+    return np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
+
+
+def _affine(header: nibabel.Nifti1Header, spacing: tuple | None, path: Path) -> np.ndarray:
+    """The sform, else the qform, in mm; `spacing` (z, y, x) stands in where the header holds no geometry."""
+    try:
+        affine = header.get_sform(coded=True)[0]
+        affine = header.get_qform(coded=True)[0] if affine is None else affine
+    except (HeaderDataError, ValueError) as error:
+        raise VolumeError("no_geometry", f"the header's quaternion is invalid ({error})", path) from error
+    blank = affine is None or np.array_equal(affine, np.eye(4))
+    if blank and spacing is not None:
+        return np.diag([*spacing[::-1], 1.0])
+    if affine is None:
+        raise VolumeError("no_geometry", "neither sform nor qform is set; give the spacing in a table", path)
+    affine = np.diag([MM_OF_UNIT[header.get_xyzt_units()[0]]] * 3 + [1.0]) @ affine
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    sound = np.isfinite(affine).all() and (steps > 0.01).all() and (steps < 100).all()
+    if not sound or abs(np.linalg.det(affine[:3, :3] / steps)) < 0.5:
+        raise VolumeError("no_geometry", f"the affine is degenerate (steps of {steps} mm)", path)
+    return affine

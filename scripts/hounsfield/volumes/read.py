@@ -1,0 +1,26 @@
+"""One volume from any file or folder that users bring."""
+
+import os
+from pathlib import Path
+
+from hounsfield.volumes.hu import Rescale
+from hounsfield.volumes.nifti import read_nifti
+from hounsfield.volumes.volume import Volume, VolumeError
+
+
+def read_volume(
+    path: str | os.PathLike,
+    hu: str = "auto",
+    rescale: Rescale | None = None,
+    spacing: tuple[float, float, float] | None = None,
+) -> Volume:
+    """Read a CT volume: HU in (z, y, x), LPS.
+
+    hu: where HU come from: `header`, `table` (then `rescale`, slope and intercept of the stored values), or `auto`,
+    whichever alone gives HU. spacing: mm (z, y, x) for a file whose header holds no geometry.
+    Raises VolumeError, with a stable reason, for whatever cannot be trusted to be the whole volume in HU.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise VolumeError("missing", "there is no such file; check cohort.volumes and cohort.path", path)
+    return read_nifti(path, hu, rescale, spacing)
