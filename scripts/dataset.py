@@ -3,7 +3,7 @@
 import pandas as pd
 
 from hounsfield.cohort.dataset import build_dataset
-from hounsfield.cohort.settings import CohortSettings
+from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
 
@@ -14,7 +14,8 @@ def main(snakemake):
     names = ["volume", "key", "digest", "reason", "detail"]
     stored = pd.concat([read_table(path, text=names) for path in snakemake.input.stored], ignore_index=True)
     settings = CohortSettings.from_config(snakemake.params.cohort)
-    dataset, excluded, summary = build_dataset(manifest, stored, unmatched, settings)
+    required = SplitSettings.from_config(snakemake.params.split).require_positives
+    dataset, excluded, summary = build_dataset(manifest, stored, unmatched, settings, required)
     write_table(excluded, snakemake.output.excluded)
     write_table(summary, snakemake.output.summary)
     write_table(dataset, snakemake.output.dataset)

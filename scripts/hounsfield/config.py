@@ -27,7 +27,7 @@ def check_tables(config: dict[str, Any]) -> None:
         if not Path(path).is_file():
             raise ConfigError(f"config: cohort: {path} does not exist; give the path of the table")
     if not Path(cohort["volumes"]).is_dir():
-        raise ConfigError(f"config: cohort.volumes: {cohort['volumes']} is not a folder; give the folder of the volumes")
+        raise ConfigError(f"config: cohort.volumes: {cohort['volumes']} is not a folder; give that of the volumes")
     if cohort.get("label_mapping"):
         return
     for path in cohort["labels"]:

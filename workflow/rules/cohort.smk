@@ -88,6 +88,7 @@ rule dataset:
         f"{BENCHMARKS}/dataset.tsv"
     params:
         cohort=canonical(config["cohort"]),
+        split=canonical(config["split"]),
         code=code("dataset.py"),
     message:
         "Check the splits and write the dataset"

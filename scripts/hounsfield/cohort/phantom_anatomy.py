@@ -7,7 +7,7 @@ import numpy as np
 from hounsfield.cohort.phantom_canvas import Canvas, capsule_distance, oval_distance, sphere_distance
 
 # A cardiomegalic heart is at most this much longer; nothing else is placed where it could reach.
-LARGEST_HEART = 1.45
+LARGEST_HEART = 1.4
 UP = np.array([0.0, 0.0, 1.0])
 
 
@@ -88,6 +88,7 @@ def draw_anatomy(patient: np.random.Generator, scan: np.random.Generator) -> Ana
     """A patient's chest from the first stream; the scan's breath, contrast and table from the second."""
     u = patient.uniform
     half_depth = u(96, 114)
+    heart = u(0.93, 1.07)
     anatomy = Anatomy(
         half_width=u(136, 156),
         half_depth=half_depth,
@@ -98,17 +99,17 @@ def draw_anatomy(patient: np.random.Generator, scan: np.random.Generator) -> Ana
         apex=u(112, 132),
         mediastinum=u(19, 27),
         heart_centre=(u(10, 20), u(-32, -24), u(-52, -40)),
-        heart_radii=(u(49, 57), u(37, 42), u(37, 43)),
+        heart_radii=(heart * u(51, 55), heart * u(38, 41), heart * u(38, 41)),
         heart_tilt=u(0.35, 0.75),
         spine_depth=half_depth * u(0.52, 0.58),
         rib_pitch=u(22, 28),
         rib_phase=u(0, 28),
-        lung_hu=u(-870, -810),
-        lung_gradient=u(20, 60),
+        lung_hu=u(-830, -785),
+        lung_gradient=u(10, 40),
         blood_hu=45.0,
-        bone_hu=u(250, 450),
+        bone_hu=u(170, 260),
         table_gap=5.0,
-        aortic_calcium=tuple(u(0, 2 * np.pi, patient.choice([0, 0, 2, 4]))),
+        aortic_calcium=tuple(u(0, 2 * np.pi, patient.choice([0, 0, 0, 2, 3]))),
         vessels=_draw_vessels(patient),
     )
     u = scan.uniform
@@ -116,7 +117,7 @@ def draw_anatomy(patient: np.random.Generator, scan: np.random.Generator) -> Ana
         anatomy,
         diaphragm=anatomy.diaphragm + u(-6, 6),
         lung_hu=anatomy.lung_hu + u(-12, 12),
-        blood_hu=u(35, 60) if scan.random() < 0.6 else u(90, 170),
+        blood_hu=u(35, 60) if scan.random() < 0.6 else u(70, 120),
         table_gap=u(3, 12),
     )
 
@@ -178,9 +179,7 @@ def _paint_tubes(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray) -> None:
     top, bottom = np.array([14.0, 30.0, 55.0]), np.array([22.0, anatomy.spine_depth - 18.0, -220.0])
     paint_rod(canvas, top, bottom, 12.0, anatomy.blood_hu)
     for rank, angle in enumerate(anatomy.aortic_calcium):
-        spot = (
-            bottom + (top - bottom) * (0.55 + 0.1 * rank) + 11 * np.array([np.cos(angle), np.sin(angle), 0])
-        )
+        spot = bottom + (top - bottom) * (0.55 + 0.1 * rank) + 11 * np.array([np.cos(angle), np.sin(angle), 0])
         paint_rod(canvas, spot, spot + 9 * UP, 2.5, 600.0)
     carina = np.array([0.0, 8.0, 28.0])
     paint_rod(canvas, carina, carina + 220 * UP, 8.0, -990.0)
@@ -208,9 +207,7 @@ def paint_rod(
     part.blend(weight if within is None else weight * canvas.window(part, within), hu)
 
 
-def paint_ellipsoid(
-    canvas: Canvas, centre: np.ndarray, radii: np.ndarray, hu: float, within: np.ndarray
-) -> None:
+def paint_ellipsoid(canvas: Canvas, centre: np.ndarray, radii: np.ndarray, hu: float, within: np.ndarray) -> None:
     """Paint an ellipsoid, centre and radii (x, y, z) in mm, where `within` (z, y, x) in [0, 1] allows."""
     part = canvas.crop(centre - radii, centre + radii)
     if part.hu.size:
@@ -224,7 +221,7 @@ def _draw_vessels(rng: np.random.Generator) -> np.ndarray:
     for side in (-1, 1):
         for _ in range(4):
             direction = np.array([side * 1.0, rng.uniform(-1, 1), rng.uniform(-1.6, 1.4)])
-            _grow(rng, np.array([side * 26.0, 6.0, -6.0]), direction, 4.0, 26.0, rods)
+            _grow(rng, np.array([side * 26.0, 6.0, -6.0]), direction, 3.2, 26.0, rods)
     return np.array(rods)
 
 
@@ -238,7 +235,7 @@ def _grow(
 ) -> None:
     end = start + direction / np.linalg.norm(direction) * length
     rods.append(np.concatenate([start, end, [radius]]))
-    if radius < 1.3:
+    if radius < 1.1:
         return
     for _ in range(2):
         turned = direction / np.linalg.norm(direction) + rng.normal(0, 0.45, 3)

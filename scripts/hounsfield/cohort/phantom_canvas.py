@@ -59,10 +59,7 @@ class Canvas:
 
 def sphere_distance(canvas: Canvas, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Approximate signed distance in mm to an ellipsoid; centre and radii are (x, y, z) in mm."""
-    parts = [
-        (p - np.float32(c)) / np.float32(r)
-        for p, c, r in zip(canvas.coordinates(), centre, radii, strict=True)
-    ]
+    parts = [(p - np.float32(c)) / np.float32(r) for p, c, r in zip(canvas.coordinates(), centre, radii, strict=True)]
     rho = np.sqrt(parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2)
     return (rho - 1) * np.float32(min(radii))
 

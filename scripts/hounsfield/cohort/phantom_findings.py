@@ -31,8 +31,9 @@ def paint_chest(canvas: Canvas, anatomy: Anatomy, labels: Mapping[str, int], str
     """
     heart = 1.0
     if labels["Cardiomegaly"]:
-        heart = streams["Cardiomegaly"].uniform(1.2, LARGEST_HEART)
-    lungs = paint_anatomy(canvas, anatomy, heart)
+        heart = streams["Cardiomegaly"].uniform(1.13, LARGEST_HEART)
+    # Doubled, so that what fills a lung leaves no rim of air where its edge shares a voxel with the wall.
+    lungs = np.minimum(2 * paint_anatomy(canvas, anatomy, heart), 1)
     painters = {
         "Emphysema": _paint_emphysema,
         "Consolidation": _paint_consolidation,
@@ -72,11 +73,11 @@ def _lung_box(anatomy: Anatomy, low: float = 0.0, high: float = 1.0) -> np.ndarr
 
 
 def _paint_nodules(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.random.Generator) -> None:
-    """One to three firm, slightly uneven balls of 12 to 30 mm, off the base where fluid would hide them."""
+    """Three to eight firm, slightly uneven balls of 14 to 30 mm, off the base where fluid would hide them."""
     box = _lung_box(anatomy, 0.25, 0.95)
     box[1, 1] *= 0.55
-    for _ in range(rng.integers(1, 4)):
-        radius = rng.uniform(6, 15)
+    for _ in range(rng.integers(3, 9)):
+        radius = rng.uniform(7, 15)
         centre = _place_in_lung(anatomy, rng, radius * 0.8, box)
         paint_ellipsoid(canvas, centre, radius * rng.uniform(0.85, 1.15, 3), rng.uniform(10, 90), lungs)
 
@@ -86,8 +87,8 @@ def _paint_effusion(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np
     sides = [[-1], [1], [-1, 1]][rng.integers(3)]
     x, y, z = canvas.coordinates()
     for side in sides:
-        depth = rng.uniform(12, 42)
-        height = rng.uniform(0.45, 0.95) * (anatomy.apex - anatomy.diaphragm)
+        depth = rng.uniform(8, 36)
+        height = rng.uniform(0.4, 0.9) * (anatomy.apex - anatomy.diaphragm)
         fill = np.clip(1 - (z - anatomy.diaphragm) / height, 0, 1) ** 0.7 * np.float32(depth)
         shifted = anatomy.pleura_distance(x, y + fill, z - 0.35 * fill)
         weight = canvas.inside(-shifted) * lungs * (x * side > 0) * (fill > 0.5)
@@ -95,47 +96,43 @@ def _paint_effusion(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np
 
 
 def _paint_emphysema(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.random.Generator) -> None:
-    """Ten to thirty holes near -980 HU, more often in the upper lung."""
+    """Fifty to 130 holes near -980 HU, more often in the upper lung."""
     low = rng.choice([0.0, 0.4], p=[0.3, 0.7])
-    for _ in range(rng.integers(10, 31)):
-        radius = rng.uniform(7, 17)
+    for _ in range(rng.integers(50, 131)):
+        radius = rng.uniform(6, 15)
         centre = _place_in_lung(anatomy, rng, 0.4 * radius, _lung_box(anatomy, low, 0.98))
         paint_ellipsoid(canvas, centre, radius * rng.uniform(0.8, 1.2, 3), rng.uniform(-990, -960), lungs)
 
 
-def _paint_consolidation(
-    canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.random.Generator
-) -> None:
+def _paint_consolidation(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.random.Generator) -> None:
     """A lobe's part filled to soft tissue, ragged at its edge, with airways left open in it."""
-    radii = rng.uniform(26, 48, 3)
+    radii = rng.uniform(32, 55, 3)
     centre = _place_in_lung(anatomy, rng, 14.0, _lung_box(anatomy, 0.15, 0.9))
     part = canvas.crop(centre - radii * 1.3, centre + radii * 1.3)
     x, y, z = part.coordinates()
     waves = rng.uniform(0.08, 0.22, 3)
     phases = rng.uniform(0, 6.28, 3)
-    ragged = sum(
-        np.sin(np.float32(k) * p + np.float32(a)) for k, p, a in zip(waves, (x, y, z), phases, strict=True)
-    )
+    ragged = sum(np.sin(np.float32(k) * p + np.float32(a)) for k, p, a in zip(waves, (x, y, z), phases, strict=True))
     weight = part.inside((sphere_distance(part, centre, radii) + 3 * ragged) * 0.5)
     weight *= canvas.window(part, lungs) * np.float32(rng.uniform(0.85, 1))
     part.blend(weight, rng.uniform(-60, 45))
-    for _ in range(5):
+    for _ in range(14):
         start = centre + rng.uniform(-0.3, 0.3, 3) * radii
-        paint_rod(canvas, start, start + rng.normal(0, 0.4, 3) * radii, 1.8, -850.0, lungs)
+        paint_rod(canvas, start, start + rng.normal(0, 0.4, 3) * radii, 2.4, -850.0, lungs)
 
 
 def _paint_coronary_calcium(canvas: Canvas, anatomy: Anatomy, heart: float, rng: np.random.Generator) -> None:
-    """Three to six bright, elongated spots on the heart's upper half, along two of its arteries."""
+    """Five to eight bright, elongated spots on the heart's upper half, along two of its arteries."""
     axes = anatomy.heart_axes(heart)
     # Rows of `axes` are unit directions over radii; back from the unit sphere to mm.
     to_mm = axes.T / (axes**2).sum(axis=1)
     middle = anatomy.heart_middle(heart)
     courses = [(rng.uniform(0.1, 0.5), -1.0), (rng.uniform(0.0, 0.4), 1.0)]
-    for rank in range(rng.integers(3, 7)):
+    for rank in range(rng.integers(5, 9)):
         height, side = courses[rank % 2]
         along = rng.uniform(-0.55, 0.45)
-        ends = [_on_heart(to_mm, middle, at, side, height) for at in (along, along + rng.uniform(0.12, 0.4))]
-        paint_rod(canvas, *ends, rng.uniform(2.0, 3.4), rng.uniform(400, 900))
+        ends = [_on_heart(to_mm, middle, at, side, height) for at in (along, along + rng.uniform(0.25, 0.5))]
+        paint_rod(canvas, *ends, rng.uniform(2.6, 4.2), rng.uniform(450, 900))
 
 
 def _on_heart(to_mm: np.ndarray, middle: np.ndarray, along: float, side: float, height: float) -> np.ndarray:

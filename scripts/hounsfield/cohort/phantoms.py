@@ -29,13 +29,12 @@ from hounsfield.progress import progress
 
 # Number of each stream of randomness: what is drawn from one never shifts another.
 STREAMS = {
-    name: rank
-    for rank, name in enumerate(("layout", "person", "chest", "breath", "position", "image", "noise"))
+    name: rank for rank, name in enumerate(("layout", "person", "chest", "breath", "position", "image", "noise"))
 }
 LABEL_STREAM = 100
 FINDING_STREAM = 200
 SECOND_RECONSTRUCTION = 0.15
-CHANGE_BETWEEN_SCANS = 0.2
+CHANGE_BETWEEN_SCANS = 0.3
 MOST_SCANS = 26
 
 
@@ -99,9 +98,7 @@ def plan_cohort(patients: int, scans: int, seed: int) -> list[PhantomScan]:
 def paint_scan(scan: PhantomScan, number: int, seed: int) -> tuple[Canvas, Position, Reconstruction]:
     """Reconstruction `number` (from 1) of a scan before its noise; labels change only their findings."""
     key = (scan.patient, scan.rank)
-    anatomy = draw_anatomy(
-        _stream(seed, STREAMS["chest"], scan.patient), _stream(seed, STREAMS["breath"], *key)
-    )
+    anatomy = draw_anatomy(_stream(seed, STREAMS["chest"], scan.patient), _stream(seed, STREAMS["breath"], *key))
     position = draw_position(_stream(seed, STREAMS["position"], *key))
     reconstruction = draw_reconstruction(_stream(seed, STREAMS["image"], *key, number))
     canvas = empty_canvas(position, reconstruction, anatomy.diaphragm - 15, anatomy.apex)

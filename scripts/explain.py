@@ -1,0 +1,27 @@
+"""Show where one model looks, on example scans."""
+
+from pathlib import Path
+
+from hounsfield.job import run_job
+from hounsfield.report.saliency import explain_model
+from hounsfield.report.settings import ReportSettings
+from hounsfield.tables import read_table
+from hounsfield.training.devices import lease_devices
+from hounsfield.volumes.store import VolumeStore
+
+
+def main(snakemake):
+    with lease_devices(snakemake.resources.gpu):
+        explain_model(
+            snakemake.input.best,
+            read_table(snakemake.input.dataset, text=["volume", "scan", "patient", "split", "key"]),
+            read_table(snakemake.input.predictions, text=["volume", "scan", "patient"]),
+            VolumeStore(snakemake.config["store"]),
+            Path(snakemake.output[0]),
+            ReportSettings.from_config(snakemake.params.report),
+            snakemake.threads,
+        )
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
