@@ -4,7 +4,6 @@ from pathlib import Path
 
 from hounsfield.cohort.manifest import build_manifest, write_shards
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
-
 from hounsfield.job import run_job
 from hounsfield.tables import write_table
 

@@ -2,7 +2,6 @@
 
 from hounsfield.evaluation.score import score_model
 from hounsfield.evaluation.settings import EvaluationSettings
-
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
 

@@ -109,7 +109,7 @@ def draw_anatomy(patient: np.random.Generator, scan: np.random.Generator) -> Ana
         blood_hu=45.0,
         bone_hu=u(170, 260),
         table_gap=5.0,
-        aortic_calcium=tuple(u(0, 2 * np.pi, patient.choice([0, 0, 0, 2, 3]))),
+        aortic_calcium=tuple(u(0, 2 * np.pi, patient.choice([0, 0, 1, 2, 3]))),
         vessels=_draw_vessels(patient),
     )
     u = scan.uniform

@@ -105,7 +105,12 @@ def _paint_emphysema(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: n
 
 
 def _paint_consolidation(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.random.Generator) -> None:
-    """A lobe's part filled to soft tissue, ragged at its edge, with airways left open in it."""
+    """One or two parts of lobes, mostly filled, ragged at their edges, with airways left open in them."""
+    for _ in range(rng.integers(1, 3)):
+        _fill_lobe(canvas, anatomy, lungs, rng)
+
+
+def _fill_lobe(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.random.Generator) -> None:
     radii = rng.uniform(32, 55, 3)
     centre = _place_in_lung(anatomy, rng, 14.0, _lung_box(anatomy, 0.15, 0.9))
     part = canvas.crop(centre - radii * 1.3, centre + radii * 1.3)
@@ -114,7 +119,7 @@ def _paint_consolidation(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rn
     phases = rng.uniform(0, 6.28, 3)
     ragged = sum(np.sin(np.float32(k) * p + np.float32(a)) for k, p, a in zip(waves, (x, y, z), phases, strict=True))
     weight = part.inside((sphere_distance(part, centre, radii) + 3 * ragged) * 0.5)
-    weight *= canvas.window(part, lungs) * np.float32(rng.uniform(0.85, 1))
+    weight *= canvas.window(part, lungs) * np.float32(rng.uniform(0.7, 0.95))
     part.blend(weight, rng.uniform(-60, 45))
     for _ in range(14):
         start = centre + rng.uniform(-0.3, 0.3, 3) * radii
@@ -122,17 +127,17 @@ def _paint_consolidation(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rn
 
 
 def _paint_coronary_calcium(canvas: Canvas, anatomy: Anatomy, heart: float, rng: np.random.Generator) -> None:
-    """Five to eight bright, elongated spots on the heart's upper half, along two of its arteries."""
+    """Four to seven bright, elongated spots on the heart's upper half, along two of its arteries."""
     axes = anatomy.heart_axes(heart)
     # Rows of `axes` are unit directions over radii; back from the unit sphere to mm.
     to_mm = axes.T / (axes**2).sum(axis=1)
     middle = anatomy.heart_middle(heart)
     courses = [(rng.uniform(0.1, 0.5), -1.0), (rng.uniform(0.0, 0.4), 1.0)]
-    for rank in range(rng.integers(5, 9)):
+    for rank in range(rng.integers(4, 8)):
         height, side = courses[rank % 2]
         along = rng.uniform(-0.55, 0.45)
         ends = [_on_heart(to_mm, middle, at, side, height) for at in (along, along + rng.uniform(0.25, 0.5))]
-        paint_rod(canvas, *ends, rng.uniform(2.6, 4.2), rng.uniform(450, 900))
+        paint_rod(canvas, *ends, rng.uniform(2.2, 3.6), rng.uniform(400, 900))
 
 
 def _on_heart(to_mm: np.ndarray, middle: np.ndarray, along: float, side: float, height: float) -> np.ndarray:

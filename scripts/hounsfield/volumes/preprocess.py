@@ -43,13 +43,16 @@ def preprocess_shard(
 
 def reading_settings(row: dict[str, Any]) -> dict[str, Any]:
     """What `read_volume` is told about one volume: HU policy, and the table's rescale and spacing if it has any."""
-    rescale = (row["slope"], row["intercept"])
-    spacing = tuple(row[f"spacing_{axis}"] for axis in AXES)
     return {
         "hu": row["hu"],
-        "rescale": None if pd.isna(rescale).any() else tuple(map(float, rescale)),
-        "spacing": None if pd.isna(spacing).any() else tuple(map(float, spacing)),
+        "rescale": _complete(row, ("slope", "intercept")),
+        "spacing": _complete(row, tuple(f"spacing_{axis}" for axis in AXES)),
     }
+
+
+def _complete(row: dict[str, Any], names: tuple[str, ...]) -> tuple[float, ...] | None:
+    values = tuple(float(row[name]) for name in names)
+    return None if np.isnan(values).any() else values
 
 
 def _store_volume(row: dict[str, Any], store: VolumeStore, settings: PreprocessingSettings) -> dict[str, Any]:
