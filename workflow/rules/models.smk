@@ -46,6 +46,7 @@ rule predict:
         f"{BENCHMARKS}/predict/{{model}}/seed{{seed}}/{{split}}.tsv"
     params:
         training=training_settings,
+        preprocessing=canonical(config["preprocessing"]),
         code=code("predict.py"),
     threads: config["threads"]
     resources:
