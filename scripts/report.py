@@ -7,8 +7,8 @@ from hounsfield.report.page import write_report
 
 
 def main(snakemake):
-    params = snakemake.params
-    write_report(Path(params.results), Path(snakemake.output[0]), params.config, params.models, params.seeds)
+    page, params = Path(snakemake.output[0]), snakemake.params
+    write_report(page.parents[1], page, params.config, params.models, params.seeds)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from hounsfield.errors import HounsfieldError
-from hounsfield.job import run_job
+from hounsfield.job import only_one, run_job
 
 
 @pytest.fixture
@@ -45,3 +45,10 @@ def test_any_other_error_keeps_its_traceback_for_the_log(snakemake, capsys):
     terminal = capsys.readouterr().err
     assert "ZeroDivisionError" in terminal and snakemake.log[0] in terminal and "Traceback" not in terminal
     assert "Traceback" in log_of(snakemake)
+
+
+def test_a_job_that_another_run_is_doing_is_refused_until_it_ends(snakemake, capsys):
+    with only_one(f"{snakemake.log[0]}.lock"), pytest.raises(SystemExit):
+        run_job(lambda _: None, snakemake)
+    assert "another run is doing this now" in capsys.readouterr().err
+    run_job(lambda _: None, snakemake)

@@ -9,7 +9,7 @@ FILES = {
     "metrics.py": "from hounsfield.evaluation.metrics import compute_metrics\n",
     "hounsfield/__init__.py": "",
     "hounsfield/training/__init__.py": "from hounsfield.training.trainer import train_model\n",
-    "hounsfield/training/trainer.py": "def train_model():\n    from hounsfield.training import losses\n    return losses\n",
+    "hounsfield/training/trainer.py": "def train_model():\n    from hounsfield.training import losses\n    return 1\n",
     "hounsfield/training/losses.py": "WEIGHT = 1\n",
     "hounsfield/evaluation/__init__.py": "",
     "hounsfield/evaluation/metrics.py": "def compute_metrics():\n    'What it does.'\n    return 1\n",

@@ -1,8 +1,10 @@
 """What every stage does around its work: a log that is never empty, and errors that say what to do."""
 
+import fcntl
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hounsfield.errors import HounsfieldError
@@ -19,7 +21,8 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     _log_to(path)
     log.info("%s: started (%s)", snakemake.rule, ", ".join(f"{k}={v}" for k, v in snakemake.wildcards.items()))
     try:
-        main(snakemake)
+        with only_one(f"{path}.lock"):
+            main(snakemake)
     except HounsfieldError as error:
         log.error("%s", error)
         sys.exit(1)
@@ -28,6 +31,21 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         logging.getLogger("hounsfield.traceback").exception("traceback")
         sys.exit(1)
     log.info("%s: finished", snakemake.rule)
+
+
+@contextmanager
+def only_one(path: str) -> Iterator[None]:
+    """Hold the file lock `path`; the kernel drops it when the process ends, however it ends.
+
+    Snakemake's own lock of the directory outlives a power cut, so the default profile does without it.
+    Raises HounsfieldError if another process holds the lock.
+    """
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HounsfieldError(f"{path}: another run is doing this now; wait for it, or stop it") from None
+        yield
 
 
 def _log_to(path: str) -> None:

@@ -55,7 +55,7 @@ def test_a_cut_file_is_found(tmp_path, length):
 
 
 def test_a_missing_volume_is_named(tmp_path):
-    with pytest.raises(StoreError, match="0000.*missing"):
+    with pytest.raises(StoreError, match=r"0000.*missing"):
         VolumeStore(tmp_path).read("0000")
 
 

@@ -11,11 +11,13 @@ if "demo" in config:
             f"{LOGS}/demo_cohort.log",
         benchmark:
             f"{BENCHMARKS}/demo_cohort.tsv"
+        conda:
+            "../../envs/hounsfield.yaml"
+        threads: 8
         params:
             demo=canonical(config["demo"]),
             seed=config["seed"],
             code=code("demo_cohort.py"),
-        threads: 8
         message:
             "Paint a cohort of chest phantoms"
         script:
@@ -36,12 +38,14 @@ rule manifest:
         f"{LOGS}/manifest.log",
     benchmark:
         f"{BENCHMARKS}/manifest.tsv"
+    conda:
+        "../../envs/hounsfield.yaml"
+    threads: 8
     params:
         cohort=canonical(config["cohort"]),
         split=canonical(config["split"]),
         seed=config["seed"],
         code=code("manifest.py"),
-    threads: 8
     message:
         "Match tables with volumes, and split the patients"
     script:
@@ -57,12 +61,14 @@ rule preprocess:
         f"{LOGS}/preprocess/{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/preprocess/{{shard}}.tsv"
-    params:
-        preprocessing=canonical(config["preprocessing"]),
-        code=code("preprocess.py"),
+    conda:
+        "../../envs/hounsfield.yaml"
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        preprocessing=canonical(config["preprocessing"]),
+        code=code("preprocess.py"),
     message:
         "Put the volumes of shard {wildcards.shard} into the store"
     script:
@@ -77,15 +83,21 @@ rule dataset:
     output:
         dataset=f"{RESULTS}/cohort/dataset.tsv",
         excluded=report(
-            f"{RESULTS}/cohort/excluded.tsv", category="Cohort", caption="../report/excluded.rst"
+            f"{RESULTS}/cohort/excluded.tsv",
+            category="Cohort",
+            caption="../report/excluded.rst",
         ),
         summary=report(
-            f"{RESULTS}/cohort/summary.tsv", category="Cohort", caption="../report/summary.rst"
+            f"{RESULTS}/cohort/summary.tsv",
+            category="Cohort",
+            caption="../report/summary.rst",
         ),
     log:
         f"{LOGS}/dataset.log",
     benchmark:
         f"{BENCHMARKS}/dataset.tsv"
+    conda:
+        "../../envs/hounsfield.yaml"
     params:
         cohort=canonical(config["cohort"]),
         split=canonical(config["split"]),

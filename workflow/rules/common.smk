@@ -54,7 +54,11 @@ def architecture(wildcards):
 
 
 def model_settings(wildcards):
-    block = {key: value for key, value in config["models"][wildcards.model].items() if key != "training"}
+    block = {
+        key: value
+        for key, value in config["models"][wildcards.model].items()
+        if key != "training"
+    }
     return canonical(block)
 
 

@@ -22,6 +22,8 @@ rule metrics:
         f"{LOGS}/metrics/{{model}}/seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/metrics/{{model}}/seed{{seed}}.tsv"
+    conda:
+        "../../envs/hounsfield.yaml"
     params:
         evaluation=canonical(config["evaluation"]),
         pathologies=config["cohort"]["pathologies"],
@@ -34,9 +36,21 @@ rule metrics:
 
 rule compare:
     input:
-        val=expand(f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv", model=MODELS, seed=SEEDS),
-        test=expand(f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv", model=MODELS, seed=SEEDS),
-        history=expand(f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv", model=MODELS, seed=SEEDS),
+        val=expand(
+            f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv",
+            model=MODELS,
+            seed=SEEDS,
+        ),
+        test=expand(
+            f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
+            model=MODELS,
+            seed=SEEDS,
+        ),
+        history=expand(
+            f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
+            model=MODELS,
+            seed=SEEDS,
+        ),
         metadata=f"{RESULTS}/cohort/metadata.tsv",
     output:
         report(
@@ -50,6 +64,8 @@ rule compare:
         f"{LOGS}/compare.log",
     benchmark:
         f"{BENCHMARKS}/compare.tsv"
+    conda:
+        "../../envs/hounsfield.yaml"
     params:
         models=MODELS,
         seeds=SEEDS,
@@ -79,14 +95,16 @@ rule explain:
         f"{LOGS}/explain/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/explain/{{model}}.tsv"
-    params:
-        report=canonical(config["report"]),
-        pathologies=config["cohort"]["pathologies"],
-        code=code("explain.py"),
+    conda:
+        "../../envs/hounsfield.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
         mem_mb=8000,
+    params:
+        report=canonical(config["report"]),
+        pathologies=config["cohort"]["pathologies"],
+        code=code("explain.py"),
     message:
         "Show where {wildcards.model} looks"
     script:

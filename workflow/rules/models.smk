@@ -17,17 +17,19 @@ rule train:
         f"{LOGS}/train/{{model}}/seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{model}}/seed{{seed}}.tsv"
+    conda:
+        "../../envs/hounsfield.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=gpus,
+        mem_mb=16000,
+        runtime=1440,
     params:
         model=model_settings,
         training=training_settings,
         preprocessing=canonical(config["preprocessing"]),
         pathologies=config["cohort"]["pathologies"],
         code=train_code,
-    threads: config["threads"]
-    resources:
-        gpu=gpus,
-        mem_mb=16000,
-        runtime=1440,
     message:
         "Train {wildcards.model}, seed {wildcards.seed}"
     script:
@@ -44,14 +46,16 @@ rule predict:
         f"{LOGS}/predict/{{model}}/seed{{seed}}/{{split}}.log",
     benchmark:
         f"{BENCHMARKS}/predict/{{model}}/seed{{seed}}/{{split}}.tsv"
-    params:
-        training=training_settings,
-        preprocessing=canonical(config["preprocessing"]),
-        code=code("predict.py"),
+    conda:
+        "../../envs/hounsfield.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
         mem_mb=8000,
+    params:
+        training=training_settings,
+        preprocessing=canonical(config["preprocessing"]),
+        code=code("predict.py"),
     message:
         "Score {wildcards.split} with {wildcards.model}, seed {wildcards.seed}"
     script:

@@ -13,16 +13,29 @@ rule report_page:
             seed=SEEDS,
             table=["per_pathology", "overall"],
         ),
-        history=expand(f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv", model=MODELS, seed=SEEDS),
-        predictions=expand(f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv", model=MODELS, seed=SEEDS),
+        history=expand(
+            f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
+            model=MODELS,
+            seed=SEEDS,
+        ),
+        predictions=expand(
+            f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
+            model=MODELS,
+            seed=SEEDS,
+        ),
     output:
-        report(f"{RESULTS}/report/index.html", category="Report", caption="../report/page.rst"),
+        report(
+            f"{RESULTS}/report/index.html",
+            category="Report",
+            caption="../report/page.rst",
+        ),
     log:
         f"{LOGS}/report.log",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
+    conda:
+        "../../envs/hounsfield.yaml"
     params:
-        results=RESULTS,
         config=canonical(config),
         models=MODELS,
         seeds=SEEDS,

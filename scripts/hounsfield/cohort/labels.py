@@ -1,8 +1,8 @@
-"""Label and metadata tables, from whoever made them."""
+"""Labels: 1, 0 or unknown, from a column each or from a mapping file."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,114 +10,120 @@ import pandas as pd
 import yaml
 
 from hounsfield.cohort.settings import CohortSettings
+from hounsfield.cohort.sources import hint
 from hounsfield.errors import ConfigError, TableError
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".nii.gz", ".nii", ".npz", ".nrrd", ".mha")
 
+@dataclass(frozen=True)
+class LabelMapping:
+    """Pathologies out of other columns: a pathology is present if any of its sources is.
 
-def read_user_tables(paths: Sequence[str], volume_column: str) -> pd.DataFrame:
-    """The rows of all tables (CSV, TSV or Excel) as text, with a first column `volume`: the name without its suffix.
-
-    Raises TableError if a table cannot be read or lacks `volume_column`.
+    separator: a source stands for all columns that hold its name before the separator, such as `nodule*left_upper`
+    for `nodule`; None: for the column of just that name. A pathology without sources is unknown everywhere.
     """
-    frames = []
-    for path in paths:
-        frame = _read(path)
-        if volume_column not in frame:
-            close = get_close_matches(volume_column, frame.columns, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(map(str, frame.columns[:8]))}"
-            raise TableError(f"{path}: lacks the column {volume_column!r} (cohort.volume_column){hint}")
-        frame.insert(0, "volume", [without_suffix(name) for name in frame[volume_column]])
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True).fillna("") if frames else pd.DataFrame({"volume": []}, dtype=str)
+
+    name: str
+    version: int
+    sources: Mapping[str, tuple[str, ...]]
+    separator: str | None = None
+
+    def is_source(self, column: str) -> bool:
+        """Whether some pathology is made from `column`."""
+        return any(self.stem(column) in names for names in self.sources.values())
+
+    def stem(self, column: str) -> str:
+        """The name of `column` that sources are compared with, in full."""
+        return column if self.separator is None else column.split(self.separator, 1)[0]
 
 
-def without_suffix(name: str) -> str:
-    """A file's name or path as the volume's name: its last part, without the suffix of an image."""
-    name = name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(suffix)]
+def read_mapping(path: str) -> LabelMapping:
+    """Read a mapping file: name, version, labels, and perhaps separator. Raises ConfigError."""
+    try:
+        block = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"config: cohort.label_mapping: {path} cannot be read ({' '.join(str(error).split())})") from error
+    known = {"name", "version", "labels", "separator"}
+    if not isinstance(block, dict) or not {"name", "version", "labels"} <= set(block) <= known:
+        raise ConfigError(f"config: cohort.label_mapping: {path} must have a name, a version and labels")
+    sources = block["labels"]
+    if not isinstance(sources, dict) or not all(isinstance(names, list) for names in sources.values()):
+        raise ConfigError(f"config: cohort.label_mapping: {path}: labels must give each pathology a list of columns")
+    named = {label: tuple(map(str, names)) for label, names in sources.items()}
+    return LabelMapping(str(block["name"]), block["version"], named, block.get("separator"))
 
 
-def parse_labels(table: pd.DataFrame, settings: CohortSettings) -> pd.DataFrame:
-    """`table` with its pathology columns as 1, 0 or nan (unknown). Raises TableError for any other value."""
-    if settings.label_mapping:
-        table = map_labels(table, settings.label_mapping, settings.pathologies)
-    columns = {}
-    for name in settings.pathologies:
-        if name not in table:
-            close = get_close_matches(name, table.columns, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TableError(f"{', '.join(settings.labels)}: no column {name!r} (cohort.pathologies){hint}")
-        meaning = {value: _meaning(value, settings.uncertain) for value in table[name].unique()}
-        unknown = [value for value, meant in meaning.items() if meant is None]
-        if unknown:
-            volume = table.loc[table[name] == unknown[0], "volume"].iloc[0]
+def parse_labels(table: pd.DataFrame, settings: CohortSettings, mapping: LabelMapping | None = None) -> pd.DataFrame:
+    """`table` (text) with its pathology columns as 1.0, 0.0 or nan (unknown), and without a mapping's sources.
+
+    Raises TableError for a value that is neither 0, 1 nor in `settings.uncertain`, ConfigError for a pathology that
+    the mapping lacks.
+    """
+    if mapping is None:
+        made = {name: _numbers(table, name, settings) for name in settings.pathologies}
+        used = set(settings.pathologies)
+    else:
+        log.info("labels are mapped by %s, version %s", mapping.name, mapping.version)
+        made = {name: _mapped(table, name, mapping, settings) for name in settings.pathologies}
+        used = {column for column in table if mapping.is_source(column)} | set(settings.pathologies)
+    rest = table[[column for column in table.columns if column not in used]]
+    return pd.concat([rest, pd.DataFrame(made, index=table.index, dtype=float)], axis=1)
+
+
+def _mapped(table: pd.DataFrame, name: str, mapping: LabelMapping, settings: CohortSettings) -> np.ndarray:
+    if name not in mapping.sources:
+        raise ConfigError(
+            f"config: cohort.pathologies: {mapping.name} {mapping.version} has no {name!r}{hint(name, mapping.sources)}"
+        )
+    present = np.zeros(len(table), dtype=bool)
+    unknown = np.full(len(table), not mapping.sources[name])
+    for source in mapping.sources[name]:
+        columns = [column for column in table.columns if mapping.stem(column) == source]
+        if not columns:
             raise TableError(
-                f"{volume}: {name} is {unknown[0]!r}, which is neither 0 nor 1; say in cohort.uncertain what it means"
+                f"{', '.join(settings.labels)}: {mapping.name} {mapping.version} makes {name!r} from {source!r}, "
+                "which the table does not have; correct the mapping file"
             )
-        columns[name] = table[name].map(meaning).astype(float)
-    others = [column for column in table.columns if column not in columns]
-    return pd.concat([table[others], pd.DataFrame(columns)], axis=1)
+        for column in columns:
+            values = _numbers(table, column, settings)
+            present |= values == 1
+            unknown |= np.isnan(values)
+    return np.where(present, 1.0, np.where(unknown, np.nan, 0.0))
 
 
-def map_labels(table: pd.DataFrame, path: str, pathologies: Sequence[str]) -> pd.DataFrame:
-    """Add a column a pathology: whether any column of the mapping file's names is 1.
-
-    A name that ends in * stands for all columns that begin with what is before it. Raises ConfigError or TableError.
-    """
-    mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    if not {"name", "version", "labels"} <= set(mapping):
-        raise ConfigError(f"{path}: a label mapping has a name, a version and labels")
-    log.info("labels mapped by %s, version %s", mapping["name"], mapping["version"])
-    added = {}
-    for name in pathologies:
-        if name not in mapping["labels"]:
-            raise ConfigError(f"{path}: {mapping['name']} {mapping['version']} has no label {name!r}")
-        sources = [column for pattern in mapping["labels"][name] for column in _matching(pattern, table.columns)]
-        if not sources:
-            raise TableError(f"{path}: {name}: the table has no column {', '.join(mapping['labels'][name])}")
-        positive = table[sources].apply(lambda column: pd.to_numeric(column, errors="coerce")).eq(1).any(axis=1)
-        added[name] = np.where(positive, "1", "0")
-    return pd.concat([table.drop(columns=list(added), errors="ignore"), pd.DataFrame(added)], axis=1)
+def _numbers(table: pd.DataFrame, column: str, settings: CohortSettings) -> np.ndarray:
+    meanings = _meanings(table[column].unique(), settings.uncertain)
+    unknown = [value for value, meaning in meanings.items() if meaning is None]
+    if unknown:
+        hit = table[column] == unknown[0]
+        more = f" (and {int(hit.sum()) - 1} more)" if hit.sum() > 1 else ""
+        raise TableError(
+            f"{table.loc[hit, 'volume'].iloc[0]}{more}: {column} is {unknown[0]!r}, which is neither 0 nor 1; say in "
+            "cohort.uncertain what it means"
+        )
+    return table[column].map(meanings).to_numpy(float)
 
 
-def _matching(pattern: str, columns: Sequence[str]) -> list[str]:
-    if pattern.endswith("**"):  # the name itself ends in *, as RAD-ChestCT's `nodule*` before the location
-        return [column for column in columns if column.startswith(pattern[:-1])]
-    if pattern.endswith("*"):
-        return [column for column in columns if column.startswith(pattern[:-1])]
-    return [pattern] if pattern in columns else []
-
-
-def _meaning(value: str, uncertain: Mapping[str, str | int]) -> float | None:
+def _meanings(values: Iterable[str], uncertain: Mapping[str, str | int]) -> dict[str, float | None]:
     """1, 0, nan for masked, None for a value that nobody explained."""
-    text = value.strip()
+    own = {_canonical(str(key)): meaning for key, meaning in uncertain.items()}
+    spelled = {"mask": np.nan, "error": None}
+    result: dict[str, float | None] = {}
+    for value in values:
+        text = _canonical(value)
+        if text in own:
+            meaning = own[text]
+            result[value] = spelled[meaning] if meaning in spelled else float(meaning)
+        else:
+            result[value] = {0.0: 0.0, 1.0: 1.0}.get(text) if isinstance(text, float) else None
+    return result
+
+
+def _canonical(text: str) -> float | str:
+    """A number where `text` is one, so that -1, -1.0 and " -1" are the same value; else the text in lower case."""
     try:
-        number: float | None = float(text)
+        number = float(text)
     except ValueError:
-        number = None
-    for key, meant in uncertain.items():
-        if text == str(key).strip() or (number is not None and _same_number(str(key), number)):
-            return {"mask": np.nan, "error": None}.get(meant) if isinstance(meant, str) else float(meant)
-    return number if number in (0.0, 1.0) else None
-
-
-def _same_number(text: str, number: float) -> bool:
-    try:
-        return float(text) == number
-    except ValueError:
-        return False
-
-
-def _read(path: str) -> pd.DataFrame:
-    kind = Path(path).suffix.lower()
-    try:
-        if kind in (".xlsx", ".xls"):
-            return pd.read_excel(path, dtype=str, keep_default_na=False)
-        separator = "\t" if kind == ".tsv" else ","
-        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ImportError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TableError(f"{path}: cannot be read as a table ({error}); save it as UTF-8 CSV") from error
+        return text.strip().lower()
+    return number if np.isfinite(number) else text.strip().lower()

@@ -73,11 +73,11 @@ def _lung_box(anatomy: Anatomy, low: float = 0.0, high: float = 1.0) -> np.ndarr
 
 
 def _paint_nodules(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.random.Generator) -> None:
-    """Three to eight firm, slightly uneven balls of 15 to 30 mm, off the base where fluid would hide them."""
+    """Three to eight firm, slightly uneven balls of 16 to 30 mm, off the base where fluid would hide them."""
     box = _lung_box(anatomy, 0.25, 0.95)
     box[1, 1] *= 0.55
     for _ in range(rng.integers(3, 9)):
-        radius = rng.uniform(7.5, 15)
+        radius = rng.uniform(8, 15)
         centre = _place_in_lung(anatomy, rng, radius * 0.8, box)
         paint_ellipsoid(canvas, centre, radius * rng.uniform(0.85, 1.15, 3), rng.uniform(10, 90), lungs)
 
@@ -127,18 +127,18 @@ def _fill_lobe(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray, rng: np.rand
 
 
 def _paint_coronary_calcium(canvas: Canvas, anatomy: Anatomy, heart: float, rng: np.random.Generator) -> None:
-    """Five to eight bright, elongated spots on the heart's upper half, along two of its arteries."""
+    """Six to ten bright, elongated spots on the heart's upper half, along two of its arteries."""
     axes = anatomy.heart_axes(heart)
     # Rows of `axes` are unit directions over radii; back from the unit sphere to mm.
     to_mm = axes.T / (axes**2).sum(axis=1)
     middle = anatomy.heart_middle(heart)
     courses = [(rng.uniform(0.1, 0.5), -1.0), (rng.uniform(0.0, 0.4), 1.0)]
-    hu = rng.uniform(320, 900)
-    for rank in range(rng.integers(5, 9)):
+    hu = rng.uniform(400, 900)
+    for rank in range(rng.integers(6, 11)):
         height, side = courses[rank % 2]
         along = rng.uniform(-0.55, 0.45)
         ends = [_on_heart(to_mm, middle, at, side, height) for at in (along, along + rng.uniform(0.25, 0.5))]
-        paint_rod(canvas, *ends, rng.uniform(2.6, 4.2), hu)
+        paint_rod(canvas, *ends, rng.uniform(2.8, 4.4), hu)
 
 
 def _on_heart(to_mm: np.ndarray, middle: np.ndarray, along: float, side: float, height: float) -> np.ndarray:

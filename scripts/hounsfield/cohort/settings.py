@@ -1,7 +1,9 @@
 """How a cohort's tables and files are to be read, and its patients split."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Any
 
 from hounsfield.errors import ConfigError
@@ -10,6 +12,17 @@ from hounsfield.settings import settings_from
 SPLITS = ("train", "val", "test")
 # train_12_a_1: patient train_12 (the number alone is another person in valid), scan train_12_a, reconstruction 1.
 CT_RATE_NAMES = r"(?P<scan>(?P<patient>[a-z]+_\d+)_[a-z]+)_(?P<recon>\d+)"
+# Columns of the workflow's own tables, which a pathology must not be named like.
+SPACING = ("spacing_z", "spacing_y", "spacing_x")
+OWN_COLUMNS = ("volume", "path", "scan", "patient", "split", "shard", "identity", "slope", "intercept", *SPACING, "key")
+POLICIES = {
+    "duplicate_rows": ("stop", "exclude"),
+    "label_conflicts": ("stop", "exclude"),
+    "missing_labels": ("stop", "exclude"),
+    "missing_volumes": ("stop", "exclude", "allow"),
+    "hu": ("auto", "header", "table"),
+}
+MEANINGS = ("mask", "error", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -43,11 +56,42 @@ class CohortSettings:
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> "CohortSettings":
-        """Raises ConfigError for an unknown key, or if nothing tells a volume's patient."""
+        """Raises ConfigError for an unknown key or value, or if nothing tells a volume's patient."""
         settings = settings_from(cls, block, "cohort")
-        if settings.volume_pattern is None and settings.patient_column is None:
+        for name in ("labels", "metadata", "pathologies", "exclude"):
+            if isinstance(getattr(settings, name), str):
+                raise ConfigError(f"config: cohort.{name}: is one text; write a list, [{getattr(settings, name)}]")
+        for name, allowed in POLICIES.items():
+            if getattr(settings, name) not in allowed:
+                raise ConfigError(f"config: cohort.{name}: {getattr(settings, name)!r} is not one of {_listed(allowed)}")
+        for value, meaning in settings.uncertain.items():
+            if meaning not in MEANINGS:
+                raise ConfigError(f"config: cohort.uncertain.{value}: {meaning!r} is not one of {_listed(MEANINGS)}")
+        taken = sorted(set(settings.pathologies) & set(OWN_COLUMNS))
+        if taken:
+            raise ConfigError(f"config: cohort.pathologies: {taken[0]!r} is a column of the workflow's own tables")
+        if len(set(settings.pathologies)) < len(settings.pathologies):
+            raise ConfigError("config: cohort.pathologies: a label is named twice")
+        settings.template_fields()
+        if settings.patient_column is None and "patient" not in settings.pattern_groups():
             raise ConfigError("config: cohort: give patient_column, or a volume_pattern with a group named patient")
         return settings
+
+    def pattern_groups(self) -> tuple[str, ...]:
+        """Names of the groups of `volume_pattern`. Raises ConfigError if it is no regular expression."""
+        if self.volume_pattern is None:
+            return ()
+        try:
+            return tuple(re.compile(self.volume_pattern).groupindex)
+        except re.error as error:
+            raise ConfigError(f"config: cohort.volume_pattern: {self.volume_pattern!r}: {error}") from error
+
+    def template_fields(self) -> tuple[str, ...]:
+        """Names in the braces of `path`. Raises ConfigError if it is no template."""
+        try:
+            return tuple(name for _, name, _, _ in Formatter().parse(self.path or "") if name is not None)
+        except ValueError as error:
+            raise ConfigError(f"config: cohort.path: {self.path!r}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -57,6 +101,7 @@ class SplitSettings:
     fractions: of the patients, where splits are made. column: of a label or metadata table (or a group of the volume
     pattern) that gives them, and `values` what its values mean; a list of splits divides those patients by fractions.
     folds, fold: k parts of the patients outside the test split, and which of them is the validation split.
+    file: table that remembers the splits that were made; None keeps one beside the manifest.
     require_positives: splits that need a positive of every label.
     """
 
@@ -65,14 +110,35 @@ class SplitSettings:
     values: Mapping[str, Any] = field(default_factory=lambda: {split: split for split in SPLITS})
     folds: int | None = None
     fold: int = 0
+    file: str | None = None
     require_positives: tuple[str, ...] = SPLITS
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> "SplitSettings":
-        """Raises ConfigError for an unknown key, fractions that do not sum to 1, or a fold that there is not."""
+        """Raises ConfigError for an unknown key or split, fractions that do not sum to 1, or a fold there is not."""
         settings = settings_from(cls, block, "split")
-        if abs(sum(settings.fractions.values()) - 1) > 1e-6:
+        meant = [part for value in settings.values.values() for part in _as_tuple(value)]
+        for name, splits in (
+            ("fractions", settings.fractions),
+            ("values", meant),
+            ("require_positives", settings.require_positives),
+        ):
+            unknown = sorted(map(str, set(splits) - set(SPLITS)))
+            if unknown:
+                raise ConfigError(f"config: split.{name}: {unknown[0]!r} is not one of {_listed(SPLITS)}")
+        shares = list(settings.fractions.values())
+        if abs(sum(shares) - 1) > 1e-6 or min(shares) < 0:
             raise ConfigError(f"config: split.fractions: {dict(settings.fractions)} do not sum to 1")
+        if settings.folds is not None and settings.folds < 2:
+            raise ConfigError(f"config: split.folds: {settings.folds} is no number of parts; give 2 or more, or null")
         if settings.folds is not None and not 0 <= settings.fold < settings.folds:
             raise ConfigError(f"config: split.fold: {settings.fold} is not one of 0 to {settings.folds - 1}")
         return settings
+
+
+def _as_tuple(value: Any) -> tuple:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(map(str, values))

@@ -37,7 +37,7 @@ def forest_plot(tables: Mapping[str, pd.DataFrame]) -> str:
         axes.set_yticks(range(len(names)), [_plain(name) for name in names])
         axes.invert_yaxis()
         axes.set_xlabel("AUROC on the test split, with interval (dashed: chance)")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.35 / len(names)), ncols=4, frameon=False)
+        figure.legend(loc="outside upper left", ncols=4, frameon=False)
         return to_svg(figure)
 
 
