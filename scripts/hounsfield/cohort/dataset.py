@@ -1,9 +1,11 @@
-"""The gate before training: what is left, whether its splits can be trusted, and what was left out."""
+"""The dataset: the manifest's volumes that are in the store, after the last checks before training."""
 
 import logging
+from collections.abc import Sequence
 
 import pandas as pd
 
+from hounsfield.cohort.gate import check_images, check_patients, check_positives, check_share
 from hounsfield.cohort.settings import SPLITS, CohortSettings
 from hounsfield.errors import TableError
 
@@ -15,29 +17,33 @@ def build_dataset(
     stored: pd.DataFrame,
     unmatched: pd.DataFrame,
     settings: CohortSettings,
-    require_positives: tuple[str, ...] = SPLITS,
+    require_positives: Sequence[str] = SPLITS,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Tables of the volumes to train on, of those left out (volume, reason, detail), and of counts by split.
 
     stored: the shards' tables; a volume with a reason was refused. Raises TableError if too much was left out, a
     patient or an image is in two splits, or a label has no positive in one of the splits `require_positives`.
     """
-    table = manifest.merge(stored[["volume", "key", "digest", "reason", "detail"]], on="volume", how="left")
+    text = stored[["volume", "key", "digest", "reason", "detail"]].fillna("")
+    table = manifest.merge(text, on="volume", how="left", validate="one_to_one")
     if table["key"].isna().any():
         raise TableError(f"{table.loc[table['key'].isna(), 'volume'].iloc[0]}: is in no shard; remove cohort/stored")
     refused = table["key"] == ""
-    excluded = pd.concat([unmatched, table.loc[refused, ["volume", "reason", "detail"]]], ignore_index=True)
-    _check_share(excluded, len(manifest), settings.max_excluded_fraction)
+    # A volume whose rows were repeated is named among the unmatched, and still takes part.
+    lost = unmatched[~unmatched["volume"].isin(manifest["volume"])]
+    excluded = pd.concat([lost, table.loc[refused, ["volume", "reason", "detail"]]], ignore_index=True)
     table = table[~refused]
-    _check_patients(table)
-    _check_images(table)
-    _check_positives(table, settings, require_positives)
+    check_share(excluded, len(table), settings)
+    check_patients(table)
+    check_images(table)
+    check_positives(table, settings.pathologies, require_positives)
     dataset = table[["volume", "scan", "patient", "split", "key", *settings.pathologies]].reset_index(drop=True)
+    dataset = dataset.astype(dict.fromkeys(settings.pathologies, "Int64"))
     log.info("%d volumes of %d patients; %d left out", len(dataset), dataset["patient"].nunique(), len(excluded))
     return dataset, excluded.sort_values("volume", ignore_index=True), summarize(dataset, settings.pathologies)
 
 
-def summarize(dataset: pd.DataFrame, pathologies: tuple[str, ...]) -> pd.DataFrame:
+def summarize(dataset: pd.DataFrame, pathologies: Sequence[str]) -> pd.DataFrame:
     """For each split and label: patients, scans, volumes, and positive, negative and unknown scans with prevalence."""
     rows = []
     for split in SPLITS:
@@ -53,48 +59,3 @@ def summarize(dataset: pd.DataFrame, pathologies: tuple[str, ...]) -> pd.DataFra
             row |= {"n_unknown": len(scans) - known, "prevalence": positive / known if known else None}
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _check_share(excluded: pd.DataFrame, kept: int, most: float) -> None:
-    left_out = excluded[~excluded["reason"].isin(["listed", "no_labels"])]  # left out on purpose, or never asked for
-    total = kept + int((left_out["reason"] == "no_volume").sum()) + int((left_out["reason"] == "label_conflict").sum())
-    share = len(left_out) / max(1, total)
-    if share > most:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out["reason"].value_counts().items())
-        first = left_out.iloc[0]
-        raise TableError(
-            f"{len(left_out)} of {total} volumes ({share:.1%}) are left out: {reasons}; first {first['volume']}: "
-            f"{first['detail']}; mend them, or raise cohort.max_excluded_fraction ({most:g})"
-        )
-
-
-def _check_patients(table: pd.DataFrame) -> None:
-    splits = table.groupby("patient")["split"].unique()
-    crossing = splits[splits.map(len) > 1]
-    if len(crossing):
-        raise TableError(
-            f"patient {crossing.index[0]} is in the splits {' and '.join(crossing.iloc[0])}; mend the table"
-        )
-
-
-def _check_images(table: pd.DataFrame) -> None:
-    same = table[table["digest"].duplicated(keep=False)]
-    for _, group in same.groupby("digest"):
-        if group["split"].nunique() > 1:
-            pair = group.drop_duplicates("split").iloc[:2]
-            names = " and ".join(f"{row.volume} ({row.split})" for row in pair.itertuples())
-            raise TableError(f"{names} hold the same image; name one in a list of cohort.exclude")
-        if group["patient"].nunique() > 1:
-            names = " and ".join(group["volume"].iloc[:2])
-            log.warning("%s hold the same image under two patients", names)
-
-
-def _check_positives(table: pd.DataFrame, settings: CohortSettings, require_positives: tuple[str, ...]) -> None:
-    for split in require_positives:
-        part = table[table["split"] == split]
-        for name in settings.pathologies:
-            if not (part[name] == 1).any():
-                raise TableError(
-                    f"{name} has no positive in the {split} split ({len(part)} volumes); change split.fractions, drop "
-                    "the label, or take the split out of split.require_positives"
-                )

@@ -1,74 +1,129 @@
 """Finding each volume's file, and knowing whether it changed."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from string import Formatter
 
 import pandas as pd
 
-from hounsfield.cohort.labels import SUFFIXES, without_suffix
-from hounsfield.errors import ConfigError, TableError
+from hounsfield.cohort.sources import SUFFIXES, is_writable_name, volume_name
+from hounsfield.errors import TableError
 from hounsfield.progress import progress
 from hounsfield.tables import read_table, write_table
 from hounsfield.volumes.header import identity
+from hounsfield.volumes.volume import VolumeError
+
+log = logging.getLogger(__name__)
 
 WORKERS = 16  # waiting for disks, not computing
+PATHS_PER_TASK = 256
+SLICE_SUFFIXES = ("", ".dcm", ".dicom", ".ima")
 
 
 def find_files(root: str | os.PathLike) -> tuple[dict[str, str], set[str]]:
     """Path of each volume below `root` by its name, and the names that stand for several files.
 
-    A volume is a file with an image's suffix, or a folder of other files, such as DICOM slices.
+    A volume is a file with an image's suffix, or a folder with DICOM slices and no folders. Links are followed.
     """
     paths: dict[str, str] = {}
     several: set[str] = set()
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        images = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-        found = [os.path.join(folder, name) for name in images]
-        if not images and files and not folders:
-            found = [folder]
-        for path in found:
-            name = without_suffix(path)
-            several |= {name} & paths.keys()
-            paths.setdefault(name, path)
+    for path in _volumes_below(root):
+        if not is_writable_name(path):
+            log.warning("%s: left out, as its path is no valid text; rename it", ascii(path))
+            continue
+        name = volume_name(path)
+        if name in paths:
+            several.add(name)
+        paths.setdefault(name, path)
     return paths, several
 
 
-def fill_template(template: str, root: str, row: Mapping[str, str]) -> str:
-    """The path that `template`, such as "{split}/{volume}.nii.gz", gives for a row, below `root`.
+def template_paths(template: str, root: str | os.PathLike, table: pd.DataFrame) -> list[str | None]:
+    """The path that `template`, such as "{split}/{volume}.nii.gz", gives for each row; None if nothing is there.
 
-    Raises ConfigError for a name that the row lacks, TableError for a path that leaves `root`.
+    The suffix may be left out. Values are only ever put in: they are no templates themselves. A row that lacks a value
+    has no path. Raises TableError for a path that leaves `root`.
     """
-    try:
-        path = os.path.normpath(os.path.join(root, template.format_map(row)))
-    except (KeyError, IndexError, ValueError) as error:
-        raise ConfigError(f"config: cohort.path: {template!r} has no value for {error}") from error
-    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root)):
-        raise TableError(f"{row['volume']}: its path {path} leaves the folder {root}; mend the table")
-    return path
+    pieces = [(literal, name) for literal, name, _, _ in Formatter().parse(template)]
+    top = os.path.join(os.path.abspath(root), "")
+    columns = {name: table[name].tolist() for _, name in pieces if name is not None}
+    paths = []
+    for row, volume in enumerate(table["volume"]):
+        values = [(literal, "" if name is None else columns[name][row]) for literal, name in pieces]
+        if any(not value for (_, value), (_, name) in zip(values, pieces, strict=True) if name is not None):
+            paths.append("")
+            continue
+        path = os.path.normpath(os.path.join(root, "".join(literal + value for literal, value in values)))
+        if not os.path.abspath(path).startswith(top):
+            raise TableError(f"{volume}: its path {path} is not inside {root} (cohort.volumes); correct the table")
+        paths.append(path)
+    return list(_in_threads(_existing, paths, "paths"))
 
 
-def identities(paths: list[str], root: str, cache_path: str | os.PathLike) -> list[str]:
-    """Identity of each path, reading only the files that are new or changed since `cache_path` was written."""
+def identities(paths: Sequence[str], root: str, cache_path: str | os.PathLike) -> list[str | VolumeError]:
+    """Identity of each path, or why it has none, reading only files that changed since `cache_path` was written."""
     known = {}
     if os.path.exists(cache_path):
         table = read_table(cache_path, text=["path", "stamp", "identity"])
         known = {(row.path, row.stamp): row.identity for row in table.itertuples()}
-    stamps = [_stamp(path) for path in paths]
 
-    def look_up(item: tuple[str, str]) -> str:
-        return known.get(item) or identity(item[0], root)
+    def look_up(path: str) -> tuple[str, str | VolumeError]:
+        try:
+            stamp = _stamp(path)
+            if stamp and (path, stamp) in known:
+                return stamp, known[path, stamp]
+            return stamp, identity(path, root)
+        except VolumeError as error:
+            return "", error
+        except OSError as error:
+            return "", VolumeError("unreadable", f"{error.strerror or error}; correct the file's permissions", path)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        items = list(zip(paths, stamps, strict=True))
-        found = list(progress(pool.map(look_up, items), len(items), "identities"))
-    write_table(pd.DataFrame({"path": paths, "stamp": stamps, "identity": found}), cache_path)
-    return found
+    found = list(_in_threads(look_up, paths, "identities"))
+    rows = [(path, *entry) for path, entry in zip(paths, found, strict=True) if entry[0]]
+    write_table(pd.DataFrame(rows, columns=["path", "stamp", "identity"]), cache_path)
+    fresh = sum((path, stamp) not in known for path, (stamp, _) in zip(paths, found, strict=True))
+    log.info("%d files, %d of them new or changed", len(paths), fresh)
+    return [entry[1] for entry in found]
+
+
+def _volumes_below(root: str | os.PathLike) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above it would never end
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = sorted(name for name in files if not name.startswith("."))
+        images = [name for name in files if name.lower().endswith(SUFFIXES)]
+        yield from (os.path.join(folder, name) for name in images)
+        if not images and not folders and any(_is_slice(name) for name in files):
+            yield folder
+
+
+def _is_slice(name: str) -> bool:
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix in SLICE_SUFFIXES or suffix[1:].isdigit()  # names are often UIDs, such as 1.2.840.10008
+
+
+def _existing(path: str) -> str | None:
+    if not path:
+        return None
+    endings = ("", *SUFFIXES) if not path.lower().endswith(SUFFIXES) else ("",)
+    return next((path + ending for ending in endings if os.path.exists(path + ending)), None)
 
 
 def _stamp(path: str) -> str:
     status = os.stat(path)
-    # A folder's time tells of files that come and go, not of files that are written over.
-    return f"{status.st_size} {status.st_mtime_ns}" if not os.path.isdir(path) else f"folder {os.urandom(8).hex()}"
+    # A folder's time tells of files that come and go, not of files that are written over: it is looked at each time.
+    return "" if os.path.isdir(path) else f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _in_threads(function: Callable, items: Sequence, what: str) -> Iterator:
+    tasks = [items[start : start + PATHS_PER_TASK] for start in range(0, len(items), PATHS_PER_TASK)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for results in progress(pool.map(lambda task: [function(item) for item in task], tasks), len(tasks), what):
+            yield from results

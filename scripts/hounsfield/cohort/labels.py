@@ -43,7 +43,9 @@ def read_mapping(path: str) -> LabelMapping:
     try:
         block = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"config: cohort.label_mapping: {path} cannot be read ({' '.join(str(error).split())})") from error
+        raise ConfigError(
+            f"config: cohort.label_mapping: {path} cannot be read ({' '.join(str(error).split())})"
+        ) from error
     known = {"name", "version", "labels", "separator"}
     if not isinstance(block, dict) or not {"name", "version", "labels"} <= set(block) <= known:
         raise ConfigError(f"config: cohort.label_mapping: {path} must have a name, a version and labels")

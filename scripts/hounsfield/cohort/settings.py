@@ -63,7 +63,9 @@ class CohortSettings:
                 raise ConfigError(f"config: cohort.{name}: is one text; write a list, [{getattr(settings, name)}]")
         for name, allowed in POLICIES.items():
             if getattr(settings, name) not in allowed:
-                raise ConfigError(f"config: cohort.{name}: {getattr(settings, name)!r} is not one of {_listed(allowed)}")
+                raise ConfigError(
+                    f"config: cohort.{name}: {getattr(settings, name)!r} is not one of {_listed(allowed)}"
+                )
         for value, meaning in settings.uncertain.items():
             if meaning not in MEANINGS:
                 raise ConfigError(f"config: cohort.uncertain.{value}: {meaning!r} is not one of {_listed(MEANINGS)}")

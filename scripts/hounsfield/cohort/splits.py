@@ -1,10 +1,14 @@
-"""Splits of patients: given, or made and stratified over the labels."""
+"""Splits of patients: given, or made and stratified over the labels.
+
+What was made stays: a table remembers each patient's part under the rule (seed and shares) that made it. Patients
+that are added are divided among themselves, stratified if there are enough; nobody moves. From an empty table, the
+same patients, labels, rule and seed always give the same parts.
+"""
 
 import hashlib
-import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ from hounsfield.cohort.settings import SPLITS, SplitSettings
 from hounsfield.errors import TableError
 from hounsfield.tables import read_table, write_table
 
-# Fewer new patients than this are dealt by a hash of their names: there is nothing to stratify.
+# Fewer patients than this, added to a cohort, are dealt by a hash of their names: there is nothing to stratify.
 FEW = 20
 
 
@@ -24,22 +28,21 @@ def split_patients(
 ) -> pd.Series:
     """Split of each patient: a Series over the index of `patients` (its columns are labels: 1, 0 or nan).
 
-    given: a split, a list of splits to choose among by fractions, or nan, over the same index. `memory` is a table of
-    earlier choices under the same settings and seed, kept up to date: patients that are added move nobody.
+    given: over the same index, a split or a tuple of splits to choose among by fractions. `memory` is the table of
+    what was chosen before, and is kept up to date.
     """
-    splits = pd.Series(index=patients.index, dtype=object)
-    fixed = given.map(lambda value: isinstance(value, str))
-    splits[fixed] = given[fixed]
-    earlier = _recall(memory, settings, seed)
-    for choices in {tuple(value) for value in given[~fixed]}:
-        group = patients[~fixed & given.map(lambda value, c=choices: not isinstance(value, str) and tuple(value) == c)]
-        known = group.index[[earlier.get(name) in choices for name in group.index]]
-        splits[known] = [earlier[name] for name in known]
-        new = group.drop(known)
-        fractions = {split: settings.fractions.get(split, 0.0) for split in choices}
-        splits[new.index] = _divide(new, fractions, seed)
-    _remember(splits, memory, settings, seed)
-    return _with_folds(patients, splits, settings, seed)
+    earlier = _recall(memory)
+    rule = f"seed {seed}: " + ", ".join(f"{split} {settings.fractions.get(split, 0):g}" for split in SPLITS)
+    parts = _divide_all(patients, given, settings, seed, earlier.get(rule, {}))
+    made = {rule: {name: part for name, part in parts.items() if not isinstance(given[name], str)}}
+    if settings.folds is not None:
+        rule = f"seed {seed}: {settings.folds} folds"
+        pool = patients[(parts != "test").to_numpy()]
+        folds = _folds(pool, settings.folds, seed, earlier.get(rule, {}))
+        made[rule] = folds.to_dict()
+        parts[folds.index] = np.where(folds == str(settings.fold), "val", "train")
+    _remember(memory, earlier, made)
+    return parts
 
 
 def given_splits(values: pd.Series, settings: SplitSettings) -> pd.Series:
@@ -48,49 +51,66 @@ def given_splits(values: pd.Series, settings: SplitSettings) -> pd.Series:
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise TableError(
-            f"split.column {settings.column!r} holds {unknown[0]!r}, which split.values does not name; add it there"
+            f"patient {values.index[values == unknown[0]][0]}: {settings.column!r} is {unknown[0]!r}, which "
+            "split.values does not name; add it there"
         )
     return values.map(lambda value: known[value] if isinstance(known[value], str) else tuple(known[value]))
 
 
-def _divide(patients: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> pd.Series:
-    total = sum(fractions.values())
-    wanted = {split: fraction / total for split, fraction in fractions.items() if fraction > 0}
-    if len(patients) < FEW:
+def _divide_all(
+    patients: pd.DataFrame, given: pd.Series, settings: SplitSettings, seed: int, earlier: Mapping[str, str]
+) -> pd.Series:
+    parts = given.astype(object).copy()
+    for choices in dict.fromkeys(value for value in given if not isinstance(value, str)):
+        names = [name for name, value in given.items() if value == choices]
+        known = [name for name in names if earlier.get(name) in choices]
+        parts[known] = [earlier[name] for name in known]
+        new = patients.loc[[name for name in names if earlier.get(name) not in choices]]
+        shares = {split: settings.fractions.get(split, 0.0) for split in choices}
+        if sum(shares.values()) <= 0:
+            raise TableError(f"split.fractions gives nothing to {' or '.join(choices)}, which split.values asks for")
+        parts[new.index] = _divide(new, shares, seed, FEW if known else 2 * len(choices))
+    return parts
+
+
+def _divide(patients: pd.DataFrame, shares: Mapping[str, float], seed: int, few: int) -> pd.Series:
+    total = sum(shares.values())
+    wanted = {split: share / total for split, share in shares.items() if share > 0}
+    if len(patients) < few:
         return pd.Series([_by_hash(name, wanted, seed) for name in patients.index], patients.index, dtype=object)
-    # In order of a hash, so that neither the table's order nor names' alphabet has a say.
-    order = sorted(patients.index, key=lambda name: _unit_hash(name, seed))
-    rest = patients.loc[order]
-    splits = pd.Series(index=patients.index, dtype=object)
+    rest = _shuffled(patients, seed)
+    parts = pd.Series(index=patients.index, dtype=object)
     left = 1.0
     for split in list(wanted)[:0:-1]:
-        chosen = _stratified_share(rest, wanted[split] / left, seed)
-        splits[rest.index[chosen]] = split
+        splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=wanted[split] / left, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it calls a private function of scikit-learn by an old name
+            _, chosen = next(splitter.split(rest, _strata(rest)))
+        parts[rest.index[chosen]] = split
         rest = rest.drop(rest.index[chosen])
         left -= wanted[split]
-    splits[rest.index] = next(iter(wanted))
-    return splits
+    parts[rest.index] = next(iter(wanted))
+    return parts
 
 
-def _stratified_share(patients: pd.DataFrame, share: float, seed: int) -> np.ndarray:
-    splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _, chosen = next(splitter.split(patients, _strata(patients)))
-    return chosen
+def _folds(patients: pd.DataFrame, count: int, seed: int, earlier: Mapping[str, str]) -> pd.Series:
+    """Number of each patient's fold, as text."""
+    folds = pd.Series([earlier.get(name) for name in patients.index], patients.index, dtype=object)
+    new = patients[folds.isna().to_numpy()]
+    if len(new) < (max(FEW, 2 * count) if len(new) < len(patients) else 2 * count):
+        equal = {str(number): 1 / count for number in range(count)}
+        folds[new.index] = [_by_hash(f"fold {name}", equal, seed) for name in new.index]
+        return folds
+    new = _shuffled(new, seed)
+    folder = MultilabelStratifiedKFold(n_splits=count, shuffle=True, random_state=seed)
+    for number, (_, chosen) in enumerate(folder.split(new, _strata(new))):
+        folds[new.index[chosen]] = str(number)
+    return folds
 
 
-def _with_folds(patients: pd.DataFrame, splits: pd.Series, settings: SplitSettings, seed: int) -> pd.Series:
-    if settings.folds is None:
-        return splits
-    pool = splits.index[splits != "test"]
-    order = sorted(pool, key=lambda name: _unit_hash(name, seed))
-    folder = MultilabelStratifiedKFold(n_splits=settings.folds, shuffle=True, random_state=seed)
-    parts = list(folder.split(order, _strata(patients.loc[order])))
-    result = splits.copy()
-    result[pool] = "train"
-    result[[order[index] for index in parts[settings.fold][1]]] = "val"
-    return result
+def _shuffled(patients: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """In order of a hash, so that neither the table's order nor names' alphabet has a say."""
+    return patients.loc[sorted(patients.index, key=lambda name: _unit_hash(name, seed))]
 
 
 def _strata(patients: pd.DataFrame) -> np.ndarray:
@@ -100,33 +120,29 @@ def _strata(patients: pd.DataFrame) -> np.ndarray:
 
 
 def _unit_hash(name: str, seed: int) -> float:
-    digest = hashlib.blake2b(f"{seed}:{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _by_hash(name: str, fractions: Mapping[str, float], seed: int) -> str:
+def _by_hash(name: str, shares: Mapping[str, float], seed: int) -> str:
     place, reached = _unit_hash(name, seed), 0.0
-    for split, fraction in fractions.items():
-        reached += fraction
+    for part, share in shares.items():
+        reached += share
         if place < reached:
-            return split
-    return next(reversed(fractions))
+            return part
+    return next(reversed(shares))
 
 
-def _digest(settings: SplitSettings, seed: int) -> str:
-    parts = {"fractions": dict(settings.fractions), "seed": seed}
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
-
-
-def _recall(memory: str | os.PathLike, settings: SplitSettings, seed: int) -> dict[str, str]:
+def _recall(memory: str | os.PathLike) -> dict[str, dict[str, str]]:
     if not Path(memory).exists():
         return {}
-    table = read_table(memory, text=["patient", "split", "settings"])
-    table = table[table["settings"] == _digest(settings, seed)]
-    return dict(zip(table["patient"], table["split"], strict=True))
+    table = read_table(memory, text=["rule", "patient", "part"])
+    return {rule: dict(zip(rows["patient"], rows["part"], strict=True)) for rule, rows in table.groupby("rule")}
 
 
-def _remember(splits: pd.Series, memory: str | os.PathLike, settings: SplitSettings, seed: int) -> None:
-    assert set(splits) <= set(SPLITS)
-    table = pd.DataFrame({"patient": splits.index, "split": splits.to_numpy(), "settings": _digest(settings, seed)})
-    write_table(table, memory)
+def _remember(memory: str | os.PathLike, earlier: Mapping[str, Mapping], made: Mapping[str, Mapping]) -> None:
+    """Also patients that are gone stay: one who comes back belongs where they were."""
+    rules = dict.fromkeys([*earlier, *made])
+    merged = {rule: {**earlier.get(rule, {}), **made.get(rule, {})} for rule in rules}
+    rows: Sequence = [(rule, name, part) for rule, parts in merged.items() for name, part in sorted(parts.items())]
+    write_table(pd.DataFrame(rows, columns=["rule", "patient", "part"]), memory)

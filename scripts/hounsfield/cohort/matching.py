@@ -1,0 +1,174 @@
+"""Rows of the tables and files, matched; whatever finds no partner is named with the reason."""
+
+import logging
+import os
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from hounsfield.cohort.files import find_files, template_paths
+from hounsfield.cohort.settings import CohortSettings
+from hounsfield.cohort.sources import volume_name
+from hounsfield.errors import ConfigError, TableError
+
+log = logging.getLogger(__name__)
+
+
+class Unmatched:
+    """The volumes that were left out so far, each with a reason and a sentence."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+
+    def add(self, volumes: Iterable[str], reason: str, detail: str) -> None:
+        """Note that `volumes` are left out."""
+        self.rows += [(volume, reason, detail) for volume in volumes]
+
+    def table(self) -> pd.DataFrame:
+        """volume, reason, detail, in the order of volumes."""
+        frame = pd.DataFrame(self.rows, columns=["volume", "reason", "detail"], dtype=object)
+        return frame.drop_duplicates().sort_values(["volume", "reason"], ignore_index=True)
+
+
+def drop_listed(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` without the volumes that the text files of cohort.exclude name. Raises ConfigError."""
+    for path in cohort.exclude:
+        try:
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"config: cohort.exclude: {path} cannot be read ({error}); give a text file") from error
+        names = {volume_name(line) for line in lines if line.strip()}
+        hit = table["volume"].isin(names)
+        if names and not hit.any():
+            log.warning("%s: none of its %d names is in the label tables", path, len(names))
+        unmatched.add(table.loc[hit, "volume"].unique(), "listed", f"named in {path}")
+        table = table[~hit]
+    return table
+
+
+def drop_repeated(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` with a row a volume: equal rows become one, volumes with contradicting rows are left out."""
+    repeated = table[table["volume"].duplicated(keep=False)]
+    if repeated.empty:
+        return table
+    folders = repeated["named"].map(posixpath.dirname).groupby(repeated["volume"]).unique()
+    homonyms = folders.index[folders.map(len) > 1]
+    if len(homonyms):
+        first, second = (posixpath.join(folder, homonyms[0]) for folder in folders[homonyms[0]][:2])
+        raise TableError(
+            f"{first} and {second} are two volumes of one name; give another cohort.volume_column, and cohort.path"
+        )
+    kinds = repeated.groupby("volume")[list(cohort.pathologies)].nunique(dropna=False).max(axis=1)
+    names, same = kinds.index[kinds > 1], kinds.index[kinds == 1]
+    if len(names):
+        stop_if(cohort.label_conflicts, "label_conflicts", names, "has label rows that contradict one another")
+        unmatched.add(names, "label_conflict", "its label rows contradict one another")
+    if len(same):
+        stop_if(cohort.duplicate_rows, "duplicate_rows", same, "is in the label tables more than once")
+        unmatched.add(
+            same, "duplicate_rows", "is in the label tables more than once, with equal labels; one row counts"
+        )
+        log.warning("%d volumes are in the label tables more than once, with equal labels", len(same))
+    return table[~table["volume"].isin(names)].drop_duplicates("volume")
+
+
+def drop_unlabelled(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` without the volumes all of whose labels are unknown: nothing can be learned or scored on them."""
+    blank = table[list(cohort.pathologies)].isna().all(axis=1)
+    if blank.any():
+        names = table.loc[blank, "volume"]
+        stop_if(cohort.missing_labels, "missing_labels", names, "has no known label")
+        unmatched.add(names, "no_labels", "all of its labels are unknown")
+    return table[~blank]
+
+
+def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` with the path of each volume, without those that have no file, or several of their name."""
+    if cohort.path is not None:
+        for name in cohort.template_fields():
+            if name not in table:
+                raise ConfigError(f"config: cohort.path: {cohort.path!r}: no column or group is named {name!r}")
+        table = table.assign(path=template_paths(cohort.path, cohort.volumes, table))
+    else:
+        found, several = find_files(cohort.volumes)
+        both = table["volume"].isin(several)
+        unmatched.add(table.loc[both, "volume"], "several_files", "several files have its name; give cohort.path")
+        without = found.keys() - set(table["volume"]) - {volume for volume, _, _ in unmatched.rows}
+        if without:
+            stop_if(cohort.missing_labels, "missing_labels", sorted(without), "has a file and no labels")
+            unmatched.add(sorted(without), "no_labels", "the label tables do not name it")
+        table = table[~both]
+        table = table.assign(path=[found.get(name) for name in table["volume"]])
+    missing = table["path"].isna()
+    if missing.any():
+        names = table.loc[missing, "volume"]
+        stop_if(cohort.missing_volumes, "missing_volumes", names, f"has labels and no file in {cohort.volumes}")
+        unmatched.add(names, "no_volume", f"has no file in {cohort.volumes}")
+    if missing.all():
+        raise TableError(
+            f"{cohort.volumes}: has none of the {len(table)} volumes that the label tables name, such as "
+            f"{_example(table)}; correct cohort.volumes, cohort.path or cohort.volume_column"
+        )
+    return table[~missing]
+
+
+def add_groups(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
+    """`table` with a column a named group of cohort.volume_pattern, empty where it does not match the volume's name.
+
+    Raises TableError for a name that does not match, if the patient comes from it.
+    """
+    groups = cohort.pattern_groups()
+    if not groups:
+        return table
+    pattern = re.compile(cohort.volume_pattern)
+    matches = [pattern.fullmatch(name) for name in table["volume"]]
+    lost = [name for name, match in zip(table["volume"], matches, strict=True) if match is None]
+    if lost and cohort.patient_column is None:
+        raise TableError(
+            f"{lost[0]}: does not match cohort.volume_pattern {cohort.volume_pattern!r} ({len(lost)} such volumes); "
+            "change it, or give patient_column and scan_column"
+        )
+    columns = {name: [match.group(name) or "" if match else "" for match in matches] for name in groups}
+    return table.assign(**columns)
+
+
+def add_patients(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
+    """`table` with columns `patient` and `scan`, which names the patient too. Raises TableError if one has none."""
+    source = cohort.patient_column or "patient"
+    patients = table[source].str.strip()
+    if (patients == "").any():
+        volume = table.loc[patients == "", "volume"].iloc[0]
+        raise TableError(f"{volume}: has no patient; complete {source!r}, or name it in a list of cohort.exclude")
+    column = cohort.scan_column or ("scan" if "scan" in cohort.pattern_groups() else "volume")
+    scans = table[column].str.strip().where(lambda names: names != "", table["volume"])
+    # A scan's name may be one of each patient's own, such as "a".
+    whole = [scan == name or scan.startswith(f"{name}_") for name, scan in zip(patients, scans, strict=True)]
+    scans = scans.where(whole, patients + "/" + scans) if column != "volume" else scans
+    return table.assign(patient=patients, scan=scans)
+
+
+def drop_contradicting(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` without the scans whose reconstructions have different labels."""
+    kinds = table.groupby("scan")[list(cohort.pathologies)].nunique().max(axis=1)
+    scans = kinds.index[kinds > 1]
+    if not len(scans):
+        return table
+    stop_if(cohort.label_conflicts, "label_conflicts", scans, "has reconstructions with different labels")
+    hit = table["scan"].isin(scans)
+    unmatched.add(table.loc[hit, "volume"], "label_conflict", "the reconstructions of its scan have different labels")
+    return table[~hit]
+
+
+def stop_if(policy: str, key: str, names: Iterable[str], what: str) -> None:
+    """Raise TableError about `names` if `policy`, the value of the key of the cohort block, is stop."""
+    if policy == "stop":
+        names = list(names)
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        raise TableError(f"{names[0]}{more}: {what}; correct the tables, or set cohort.{key} to exclude")
+
+
+def _example(table: pd.DataFrame) -> str:
+    return os.fspath(table["named"].iloc[0]) if len(table) else "none"
