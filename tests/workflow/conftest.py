@@ -1,0 +1,90 @@
+"""Whole runs of the real workflow, in a copy of the project, so that tests may edit its code."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+
+
+class Project:
+    """A copy of workflow/, scripts/ and envs/, and a configuration."""
+
+    def __init__(self, folder, config):
+        self.folder = folder
+        self.config = config
+        for name in ("workflow", "scripts", "envs"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+
+    def command(self, *arguments):
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml", *map(str, arguments)]
+
+    def run(self, *arguments, check=True):
+        """Run to the end; standard output and error together."""
+        command = self.command(*arguments)
+        done = subprocess.run(
+            command, cwd=self.folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert not check or done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    def start(self, *arguments):
+        """Start in a process group of its own, as a terminal does."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def would_run(self, *arguments):
+        """Names of the jobs that a dry run plans, with their wildcards: {"train vit seed0", ...}."""
+        output = self.run("-n", *arguments)
+        jobs = set()
+        for block in re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=^\S|\Z)", output, flags=re.M | re.S):
+            wildcards = re.search(r"wildcards: (.*)", block[1])
+            values = [part.split("=")[1] for part in wildcards[1].split(", ")] if wildcards else []
+            jobs.add(" ".join([block[0], *values]))
+        return jobs - {"all"}
+
+    def results(self, path=""):
+        return self.folder / "results" / self.config["name"] / path
+
+    def edit(self, path, before, after):
+        file = self.folder / path
+        text = file.read_text()
+        assert before in text
+        file.write_text(text.replace(before, after, 1))
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    return yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_config):
+    """A project that has run once, from phantoms to report."""
+    project = Project(tmp_path_factory.mktemp("finished"), tiny_config)
+    project.output = project.run()
+    return project
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished project, to be changed at will: times and Snakemake's records are kept."""
+    shutil.copytree(finished.folder, tmp_path / "copy", copy_function=shutil.copy2)
+    project = object.__new__(Project)
+    project.folder = tmp_path / "copy"
+    project.config = yaml.safe_load(yaml.safe_dump(finished.config))
+    return project

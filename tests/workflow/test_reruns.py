@@ -1,0 +1,102 @@
+"""Only what changed runs again."""
+
+import pytest
+
+from hounsfield.tables import read_table
+
+pytestmark = pytest.mark.workflow
+
+AFTER_METRICS = {"metrics resnet 0", "metrics vit 0", "compare", "report_page"}
+
+
+def after_training(model):
+    predictions = {f"predict {model} 0 {split}" for split in ("val", "test")}
+    return {f"train {model} 0", f"metrics {model} 0", f"explain {model}", "compare", "report_page"} | predictions
+
+
+def test_nothing_changed_nothing_to_do(copy):
+    assert copy.would_run() == set()
+
+
+def test_a_setting_of_one_model_concerns_that_model(copy):
+    copy.config["models"]["vit"]["training"] = {"learning_rate": 0.002}
+    assert copy.would_run() == after_training("vit")
+
+
+def test_a_change_of_one_architecture_concerns_its_models(copy):
+    copy.edit("scripts/hounsfield/models/vit3d.py", '"patch_size": 16', '"patch_size": 8')
+    jobs = copy.would_run()
+    assert "train vit 0" in jobs and "train resnet 0" not in jobs
+
+
+def test_a_comment_or_docstring_in_the_trainer_is_no_change(copy):
+    copy.edit("scripts/hounsfield/training/trainer.py", '"""Training: from', '"""Here is training: from')
+    copy.edit("scripts/hounsfield/training/trainer.py", "    state.model.train()", "    # A comment.\n    state.model.train()")
+    assert copy.would_run() == set()
+
+
+def test_a_change_in_the_metrics_trains_nothing(copy):
+    copy.edit("scripts/hounsfield/evaluation/weighted.py", "area / (true * false)", "1 * area / (true * false)")
+    assert copy.would_run() == AFTER_METRICS
+
+
+def test_a_change_in_the_page_makes_the_page(copy):
+    copy.edit("scripts/hounsfield/report/page.py", '"Macro AUROC"', '"AUROC, macro"')
+    assert copy.would_run() == {"report_page"}
+
+
+def test_the_order_of_keys_means_nothing(copy):
+    def reverse(value):
+        return {key: reverse(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+
+    copy.config = reverse(copy.config)
+    assert copy.would_run() <= {"report_page"}  # it prints the configuration as it was written
+
+
+def test_where_the_store_lies_and_what_wandb_is_told_mean_nothing(copy):
+    copy.config["wandb"] = {"mode": "disabled", "project": "other"}
+    assert copy.would_run() <= {"report_page"}
+
+
+def stored(copy):
+    return {path: path.stat().st_mtime_ns for path in (copy.folder / "results/store").rglob("*.ct")}
+
+
+def test_preprocessing_changed_and_changed_back_recomputes_no_volume(copy):
+    target = copy.results("cohort/dataset.tsv").relative_to(copy.folder)
+    before = stored(copy)
+    copy.config["preprocessing"]["spacing"] = [14, 12, 12]
+    assert {"preprocess 00", "preprocess 01", "preprocess 02", "dataset", "train vit 0"} <= copy.would_run()
+    copy.run(target)
+    both = stored(copy)
+    assert len(both) == 2 * len(before)
+    copy.config["preprocessing"]["spacing"] = [12.0, 12, 12]
+    copy.run(target)
+    assert stored(copy) == both
+
+
+def test_an_added_volume_is_one_volume_of_work(copy):
+    """The user's own data now: the same files and tables, without the block that paints them."""
+    del copy.config["demo"]
+    source, tables = copy.results("demo"), {}
+    for name in ("labels", "metadata"):
+        table = (source / f"{name}.csv").read_text().splitlines(keepends=True)
+        tables[name] = table
+        (source / f"{name}.csv").write_text("".join(table[:-1]))
+    copy.config["name"] = "own"
+    target = "results/own/cohort/dataset.tsv"
+    copy.run(target)
+    before, tables_before = stored(copy), _shards(copy)
+    for name, table in tables.items():
+        (source / f"{name}.csv").write_text("".join(table))
+    output = copy.run(target)
+    assert output.count("into the store") == 1
+    after = stored(copy)
+    assert {path: after[path] for path in before} == before
+    changed = [name for name, text in _shards(copy).items() if text != tables_before[name]]
+    assert len(changed) == 1
+    assert len(read_table(copy.folder / target)) == len(tables["labels"]) - 1
+
+
+def _shards(copy):
+    return {path.name: path.read_text() for path in copy.results("cohort/shards").glob("*.tsv")}

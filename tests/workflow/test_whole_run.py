@@ -1,0 +1,52 @@
+"""From phantoms to the report, and what comes out."""
+
+import pytest
+
+from hounsfield.tables import read_table
+from hounsfield.training.checkpoints import load_model
+
+pytestmark = pytest.mark.workflow
+
+PER_PATHOLOGY = (
+    "pathology n n_positive n_negative prevalence roc_auc roc_auc_low roc_auc_high average_precision "
+    "average_precision_low average_precision_high threshold f1 precision recall sensitivity specificity accuracy brier"
+).split()
+
+
+def test_every_stage_leaves_what_it_promises(finished):
+    dataset = read_table(finished.results("cohort/dataset.tsv"), ["volume", "patient", "split", "key"])
+    assert dataset.groupby("patient")["split"].nunique().max() == 1
+    assert set(dataset["split"]) == {"train", "val", "test"}
+    for model in ("resnet", "vit"):
+        network, content = load_model(finished.results(f"models/{model}/seed0/best.pth"))
+        assert content["pathologies"] == finished.config["cohort"]["pathologies"]
+        assert sum(parameter.numel() for parameter in network.parameters()) > 1000
+        history = read_table(finished.results(f"models/{model}/seed0/history.tsv"))
+        assert list(history["epoch"]) == [0, 1]
+        metrics = read_table(finished.results(f"metrics/{model}/seed0/per_pathology.tsv"), ["pathology"])
+        assert list(metrics.columns) == PER_PATHOLOGY
+        overall = read_table(finished.results(f"metrics/{model}/seed0/overall.tsv"), ["metric"]).set_index("metric")
+        assert (overall["low"] <= overall["value"] + 1e-9).all() and (overall["value"] <= overall["high"] + 1e-9).all()
+    for table in ("models", "pairs", "seeds"):
+        assert len(read_table(finished.results(f"comparison/{table}.tsv"))) > 0
+    page = finished.results("report/index.html").read_text()
+    assert "<svg" in page and "data:image/png;base64," in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(finished):
+    logs = [path for path in finished.results("logs").rglob("*.log")]
+    assert len(logs) >= 15
+    for path in logs:
+        text = path.read_text()
+        assert "started" in text and "finished" in text, path
+    assert len(list(finished.results("benchmarks").rglob("*.tsv"))) == len(logs)
+
+
+def test_progress_is_written_in_plain_lines(finished):
+    log = finished.results("logs/train/vit/seed0.log").read_text()
+    assert "epoch 1 of 2" in log and "epoch 2 of 2" in log and "\r" not in log
+
+
+def test_the_snakemake_report_is_complete(finished):
+    finished.run("--report", "report.zip")
+    assert (finished.folder / "report.zip").stat().st_size > 100_000
