@@ -180,7 +180,7 @@ def _paint_tubes(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray) -> None:
     paint_rod(canvas, top, bottom, 12.0, anatomy.blood_hu)
     for rank, angle in enumerate(anatomy.aortic_calcium):
         spot = bottom + (top - bottom) * (0.55 + 0.1 * rank) + 11 * np.array([np.cos(angle), np.sin(angle), 0])
-        paint_rod(canvas, spot, spot + 9 * UP, 2.5, 600.0)
+        paint_rod(canvas, spot, spot + 16 * UP, 3.2, 600.0)
     carina = np.array([0.0, 8.0, 28.0])
     paint_rod(canvas, carina, carina + 220 * UP, 8.0, -990.0)
     for side in (-1, 1):
