@@ -81,7 +81,12 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, cach
 
 
 def write_shards(manifest: Manifest, folder: str | os.PathLike, count: int) -> None:
-    """Write `count` tables of volumes to read; one that did not change keeps its time, so its shard does not rerun."""
+    """Write `count` tables of volumes to read; one that did not change keeps its time, so its shard does not rerun.
+
+    Raises ConfigError if the manifest was made for more shards.
+    """
+    if len(manifest.volumes) and int(manifest.volumes["shard"].max()) >= count:
+        raise ConfigError(f"config: cohort.shards: the manifest has more than {count} shards; make it anew")
     Path(folder).mkdir(parents=True, exist_ok=True)
     rows = manifest.volumes.assign(hu=manifest.hu)
     for number in range(count):

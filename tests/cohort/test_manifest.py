@@ -1,0 +1,385 @@
+"""Tables and files become one manifest; what finds no partner is named, and stops the run where it should."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import hounsfield.cohort.files
+from hounsfield.cohort.manifest import write_shards
+from hounsfield.cohort.settings import CohortSettings
+from hounsfield.errors import ConfigError, TableError
+from hounsfield.tables import read_table, write_table
+
+COLUMNS = "volume path scan patient split shard identity slope intercept spacing_z spacing_y spacing_x nodule effusion"
+HOSTILE = [
+    "a b",
+    "-rf",
+    "it's",
+    'say "x"',
+    "<script>alert(1)</script>"[:-9],
+    "\u80ba\u00e9\U0001fac1",
+    "x" * 200,
+    "{volume}",
+    "%s$HOME`id`",
+    "NA",
+    "=1+1",
+]
+
+
+def reasons(manifest):
+    return dict(zip(manifest.unmatched["volume"], manifest.unmatched["reason"], strict=True))
+
+
+def test_columns_and_values(site):
+    site.table("labels.csv", site.patients(3))
+    rows = [{"VolumeName": "train_1_a_1.nii.gz", "RescaleSlope": "1", "RescaleIntercept": "-1024.0", "ZSpacing": "1.5"}]
+    rows[0] |= {"XYSpacing": "[0.7, 0.8]", "PatientSex": "F"}
+    metadata = site.table("metadata.csv", rows)
+    made = site.build(metadata=[metadata], subgroups={"sex": "PatientSex"})
+    assert list(made.volumes) == COLUMNS.split()
+    first = made.volumes.set_index("volume").loc["train_1_a_1"]
+    assert (first["patient"], first["scan"], first["nodule"]) == ("train_1", "train_1_a", 1)
+    assert first["slope":"spacing_x"].tolist() == [1, -1024, 1.5, 0.7, 0.8]
+    assert made.volumes["slope"].isna().sum() == 5
+    assert made.metadata.to_dict("list")["sex"] == ["F", "", "", "", "", ""]
+    assert made.unmatched.empty
+
+
+def test_written_labels_are_whole_numbers_or_empty(site):
+    rows = site.patients(2)
+    rows[0]["nodule"] = rows[1]["nodule"] = "-1"
+    site.table("labels.csv", rows)
+    write_table(site.build().volumes, site.folder / "manifest.tsv")
+    lines = (site.folder / "manifest.tsv").read_text().splitlines()
+    assert [line.split("\t")[-2] for line in lines] == ["nodule", "", "", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    "layout, path",
+    [
+        ("{name}.nii.gz", None),
+        ("{name}.nii.gz", "{volume}"),
+        ("train/{patient}/{scan}/{name}.nii.gz", None),
+        ("train/{patient}/{scan}/{name}.nii.gz", "train/{patient}/{scan}/{volume}.nii.gz"),
+        ("any/{name}/image.nii.gz", "any/{volume}/image.nii.gz"),
+        ("odd place/{name}.nii.gz", "{Where it is}"),
+    ],
+)
+def test_layouts(site, layout, path):
+    rows = []
+    for number in (1, 2):
+        names = {"patient": f"train_{number}", "scan": f"train_{number}_a", "name": f"train_{number}_a_1"}
+        place = layout.format(**names)
+        site.volume(place)
+        rows.append({"VolumeName": names["name"], "nodule": 1, "effusion": 0, "Where it is": place})
+    site.table("labels.csv", rows)
+    made = site.build(path=path)
+    assert len(made.volumes) == 2
+    assert all(os.path.isfile(found) for found in made.volumes["path"])
+
+
+@pytest.mark.parametrize("path", [None, "{volume}"])
+def test_a_folder_of_slices_a_scan(site, path):
+    rows = []
+    for number in (1, 2):
+        for name in ("IM0001", "1.2.840.7", "x.dcm"):
+            site.volume(f"train_{number}_a_1/{name}", f"{number}{name}")
+        rows.append({"VolumeName": f"train_{number}_a_1", "nodule": 1, "effusion": 0})
+    (site.volumes / "notes").mkdir()
+    (site.volumes / "notes" / "readme.txt").write_text("no slice")
+    site.table("labels.csv", rows)
+    made = site.build(path=path)
+    assert made.volumes["volume"].tolist() == ["train_1_a_1", "train_2_a_1"]
+    assert made.unmatched.empty
+    before = made.volumes["identity"].tolist()
+    site.volume("train_1_a_1/x.dcm", "written over, in place")
+    after = site.build(path=path).volumes["identity"].tolist()
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+
+
+@pytest.mark.parametrize("path", [None, "{volume}.nii.gz"])
+def test_hostile_names_neither_break_nor_escape(site, path):
+    rows = [{"VolumeName": name, "nodule": 1, "effusion": 0} for name in HOSTILE]
+    for name in HOSTILE:
+        site.volume(f"{name}.nii.gz")
+    site.table("labels.csv", rows)
+    made = site.build(path=path, volume_pattern="(?P<patient>.+)", shards=3)
+    assert sorted(made.volumes["volume"]) == sorted(HOSTILE)
+    write_shards(made, site.folder / "shards", 3)
+    back = [read_table(site.folder / "shards" / f"0{n}.tsv", ["volume", "path", "identity", "hu"]) for n in range(3)]
+    pairs = {name: path for table in back for name, path in zip(table["volume"], table["path"], strict=True)}
+    assert {name: Path(path).name for name, path in pairs.items()} == {name: f"{name}.nii.gz" for name in HOSTILE}
+
+
+def test_a_path_out_of_the_folder_is_refused(site):
+    (site.folder / "secret.nii.gz").write_bytes(b"x")
+    for value in ("../secret.nii.gz", str(site.folder / "secret.nii.gz"), "a/../../secret.nii.gz"):
+        site.table("labels.csv", [{"VolumeName": "train_1_a_1", "nodule": 1, "effusion": 0, "where": value}])
+        with pytest.raises(TableError, match=r"train_1_a_1: its path .* is not inside"):
+            site.build(path="{where}")
+    site.table("labels.csv", [{"VolumeName": "../../train_1_a_1", "nodule": 1, "effusion": 0}])
+    with pytest.raises(TableError, match="has none of the 1 volumes"):
+        site.build()
+
+
+def test_two_volumes_of_one_name_are_refused(site):
+    rows = [{"VolumeName": f"{folder}/ct.nii.gz", "nodule": 1, "effusion": 0} for folder in ("p1", "p2")]
+    site.table("labels.csv", rows)
+    with pytest.raises(TableError, match="p1/ct and p2/ct are two volumes of one name"):
+        site.build()
+
+
+def damaged_site(site):
+    rows = site.patients(20)
+    rows += [rows[0]]  # repeated
+    rows += [{"VolumeName": "train_90_a_1.nii.gz", "nodule": 1, "effusion": 0}]  # no file
+    rows += [{"VolumeName": "train_91_a_1.nii.gz", "nodule": "", "effusion": "-1"}]  # nothing known
+    site.volume("train_91_a_1.nii.gz")
+    site.volume("train_92_a_1.nii.gz")  # not in the tables
+    site.volume("second/train_2_a_1.nii.gz")  # there already
+    (site.folder / "heads.txt").write_text("train/train_3/train_3_a_1.nii.gz\n\ntrain_3_a_2\n")
+    site.table("labels.csv", rows)
+    return {"exclude": [str(site.folder / "heads.txt")], "max_excluded_fraction": 0.1}
+
+
+def test_what_is_left_out_is_named(site):
+    made = site.build(**damaged_site(site))
+    expected = {"train_1_a_1": "duplicate_rows", "train_90_a_1": "no_volume", "train_91_a_1": "no_labels"}
+    expected |= {"train_92_a_1": "no_labels", "train_2_a_1": "several_files"}
+    expected |= {"train_3_a_1": "listed", "train_3_a_2": "listed"}
+    assert reasons(made) == expected
+    kept = set(made.volumes["volume"])
+    assert kept & expected.keys() == {"train_1_a_1"}
+    assert len(kept) == 37
+
+
+@pytest.mark.parametrize(
+    "key, told",
+    [
+        ("duplicate_rows", "train_1_a_1: is in the label tables more than once"),
+        ("missing_labels", "train_91_a_1: has no known label"),
+        ("missing_volumes", "train_90_a_1: has labels and no file"),
+    ],
+)
+def test_or_stops_the_run(site, key, told):
+    with pytest.raises(TableError, match=told) as caught:
+        site.build(**damaged_site(site), **{key: "stop"})
+    assert f"cohort.{key}" in str(caught.value)
+
+
+def test_too_many_left_out(site):
+    rows = site.patients(8)
+    rows += [{"VolumeName": f"train_9{n}_a_1", "nodule": 1, "effusion": 0} for n in range(4)]
+    site.table("labels.csv", rows)
+    with pytest.raises(TableError, match=r"4 of 20 volumes \(20.0%\) are left out: 4 no_volume; first train_90_a_1"):
+        site.build(max_excluded_fraction=0.19)
+    assert len(site.build(max_excluded_fraction=0.2).volumes) == 16
+    allowed = site.build(missing_volumes="allow")
+    assert len(allowed.volumes) == 16
+    assert set(reasons(allowed).values()) == {"no_volume"}
+
+
+@pytest.mark.parametrize("of", ["rows", "reconstructions"])
+def test_contradicting_labels(site, of):
+    rows = site.patients(30)
+    if of == "rows":
+        rows.append(rows[0] | {"nodule": 1 - rows[0]["nodule"]})
+    else:
+        rows[1]["nodule"] = 1 - rows[1]["nodule"]
+    site.table("labels.csv", rows)
+    with pytest.raises(TableError, match=r"cohort\.label_conflicts"):
+        site.build()
+    found = reasons(site.build(label_conflicts="exclude"))
+    lost = ["train_1_a_1"] if of == "rows" else ["train_1_a_1", "train_1_a_2"]
+    assert found == dict.fromkeys(lost, "label_conflict")
+
+
+def test_unknown_contradicts_nothing(site):
+    rows = site.patients(2)
+    rows[0]["nodule"] = "-1"
+    site.table("labels.csv", rows)
+    assert len(site.build().volumes) == 4
+
+
+def test_metadata_from_several_tables(site):
+    site.table("labels.csv", site.patients(30))
+    names = [f"train_{number}_a_1" for number in (1, 2, 3)]
+    first = site.table("m1.csv", [{"VolumeName": name, "sex": "F", "age": ""} for name in names])
+    second = site.table("m2.csv", [{"VolumeName": name, "age": "040Y", "ZSpacing": "2"} for name in names])
+    third = site.table("m3.csv", [{"VolumeName": names[0], "sex": "M"}, {"VolumeName": names[1], "sex": "F"}])
+    asked = {"sex": "sex", "age": "age"}
+    made = site.build(metadata=[first, second], subgroups=asked)
+    assert made.metadata.set_index("volume").loc[names, ["sex", "age"]].to_numpy().tolist() == [["F", "040Y"]] * 3
+    made = site.build(metadata=[first, second, third], subgroups=asked)
+    assert reasons(made) == {names[0]: "metadata_conflict"}
+
+
+def test_facts_that_are_no_numbers_are_not_used(site):
+    site.table("labels.csv", site.patients(2))
+    values = [("1.5", "0.7"), ("", "[0.7; 0.8]"), ("-2", "0.5\\0.6"), ("N/A", "[a, b]")]
+    names = ["train_1_a_1", "train_1_a_2", "train_2_a_1", "train_2_a_2"]
+    rows = [{"VolumeName": n, "ZSpacing": z, "XYSpacing": xy} for n, (z, xy) in zip(names, values, strict=True)]
+    made = site.build(metadata=[site.table("m.csv", rows)]).volumes
+    found = made[["spacing_z", "spacing_y", "spacing_x"]].astype(object).where(made["spacing_y"].notna(), None)
+    assert found["spacing_y"].tolist() == [0.7, 0.7, 0.5, None]
+    assert found["spacing_x"].tolist() == [0.7, 0.8, 0.6, None]
+    assert made["spacing_z"].notna().tolist() == [True, False, False, False]
+
+
+def test_the_patient_number_alone_is_no_patient(site):
+    rows = []
+    for part in ("train", "valid"):
+        site.volume(f"{part}_7_a_1.nii.gz")
+        rows.append({"VolumeName": f"{part}_7_a_1", "nodule": 1, "effusion": 0})
+    site.table("labels.csv", rows)
+    assert site.build().volumes["patient"].tolist() == ["train_7", "valid_7"]
+
+
+def test_patients_and_scans_from_columns(site):
+    rows = []
+    for name, patient, scan in (("x1", "1", "a"), ("x2", "1", "a"), ("x3", "2", "a"), ("x4", "2", "")):
+        site.volume(f"{name}.nii.gz")
+        rows.append({"VolumeName": name, "nodule": 1, "effusion": 0, "pid": patient, "sid": scan})
+    site.table("labels.csv", rows)
+    made = site.build(patient_column="pid", scan_column="sid").volumes
+    assert made["patient"].tolist() == ["1", "1", "2", "2"]
+    assert made["scan"].tolist() == ["1/a", "1/a", "2/a", "2/x4"]
+    assert site.build(patient_column="pid").volumes["scan"].nunique() == 4
+    rows[2]["pid"] = " "
+    site.table("labels.csv", rows)
+    with pytest.raises(TableError, match="x3: has no patient"):
+        site.build(patient_column="pid")
+
+
+def test_a_name_that_the_pattern_does_not_know(site):
+    site.volume("scan17.nii.gz")
+    site.table("labels.csv", [{"VolumeName": "scan17", "nodule": 1, "effusion": 0}])
+    with pytest.raises(TableError, match=r"scan17: does not match cohort\.volume_pattern"):
+        site.build()
+
+
+def test_a_file_that_cannot_be_identified_is_left_out(site):
+    rows = site.patients(20)
+    (site.volumes / "train_90_a_1").mkdir()
+    rows.append({"VolumeName": "train_90_a_1", "nodule": 1, "effusion": 0})
+    site.table("labels.csv", rows)
+    assert reasons(site.build(path="{volume}")) == {"train_90_a_1": "empty"}
+
+
+def test_links_are_followed_once(site):
+    site.table("labels.csv", site.patients(2))
+    site.volume("../elsewhere/train_3_a_1.nii.gz")
+    (site.volumes / "link").symlink_to(site.folder / "elsewhere")
+    (site.volumes / "link" / "loop").symlink_to(site.volumes)
+    assert reasons(site.build()) == {"train_3_a_1": "no_labels"}
+
+
+def test_a_label_without_a_positive_stops_before_a_voxel_is_read(site):
+    rows = [row | {"effusion": 0} for row in site.patients(20)]
+    site.table("labels.csv", rows)
+    with pytest.raises(TableError, match="effusion has no positive in the train split"):
+        site.build(split={"require_positives": ["train"]})
+
+
+def test_a_test_set_only(site):
+    site.table("labels.csv", site.patients(5))
+    made = site.build(split={"fractions": {"test": 1.0}, "require_positives": ["test"]})
+    assert set(made.volumes["split"]) == {"test"}
+
+
+def test_no_volume_falls_between_shards(site):
+    site.table("labels.csv", site.patients(10))
+    with pytest.raises(ConfigError, match=r"cohort\.shards"):
+        write_shards(site.build(shards=16), site.folder / "shards", 2)
+
+
+def count_identities(monkeypatch):
+    read = []
+    original = hounsfield.cohort.files.identity
+    monkeypatch.setattr(
+        hounsfield.cohort.files, "identity", lambda path, root: read.append(path) or original(path, root)
+    )
+    return read
+
+
+def test_a_second_run_reads_only_what_is_new_or_changed(site, monkeypatch):
+    site.table("labels.csv", site.patients(10))
+    first = site.build(shards=8)
+    write_shards(first, site.folder / "shards", 8)
+    times = {path.name: path.stat().st_mtime_ns for path in (site.folder / "shards").iterdir()}
+    assert len(times) == 8
+    read = count_identities(monkeypatch)
+    again = site.build(shards=8)
+    assert read == []
+    assert again.volumes.equals(first.volumes)
+    site.volume("train_4_a_2.nii.gz", "other content")
+    site.table("labels.csv", site.patients(1, start=11) + [row for n in range(1, 11) for row in label_rows(n)])
+    third = site.build(shards=8)
+    assert sorted(Path(path).name for path in read) == [
+        "train_11_a_1.nii.gz",
+        "train_11_a_2.nii.gz",
+        "train_4_a_2.nii.gz",
+    ]
+    write_shards(third, site.folder / "shards", 8)
+    changed = {p.name for p in (site.folder / "shards").iterdir() if p.stat().st_mtime_ns != times[p.name]}
+    assert changed == {
+        f"{third.volumes.set_index('volume')['shard'][name]}.tsv" for name in ("train_11_a_1", "train_4_a_2")
+    }
+    earlier = first.volumes.set_index("volume")["split"]
+    assert third.volumes.set_index("volume")["split"][earlier.index].equals(earlier)
+
+
+def label_rows(number):
+    labels = {"nodule": number % 2, "effusion": number // 2 % 2}
+    return [{"VolumeName": f"train_{number}_a_{recon}.nii.gz"} | labels for recon in (1, 2)]
+
+
+def test_the_order_of_rows_means_nothing(site):
+    rows = site.patients(12)
+    site.table("labels.csv", rows)
+    first = site.build()
+    for leftover in site.cache.parent.iterdir():
+        leftover.unlink()
+    site.table("labels.csv", rows[::-1])
+    assert site.build().volumes.equals(first.volumes)
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"volume_colum": "x"}, "did you mean 'volume_column'"),
+        ({"labels": "labels.csv"}, "write a list"),
+        ({"volume_pattern": "("}, "volume_pattern"),
+        ({"volume_pattern": "(?P<scan>.+)"}, "group named patient"),
+        ({"volume_pattern": None}, "group named patient"),
+        ({"pathologies": ["nodule", "split"]}, "'split' is a column"),
+        ({"pathologies": ["nodule", "nodule"]}, "named twice"),
+        ({"uncertain": {"-1": "ignore"}}, "cohort.uncertain.-1"),
+        ({"hu": "csv"}, "auto, header, table"),
+        ({"duplicate_rows": "ignore"}, "stop, exclude"),
+        ({"path": "{volume"}, "cohort.path"),
+    ],
+)
+def test_settings_that_cannot_be(changes, told):
+    with pytest.raises(ConfigError) as caught:
+        CohortSettings.from_config({"volumes": "v", "labels": ["l.csv"], "pathologies": ["nodule"]} | changes)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"path": "{folder}/{volume}"}, "no column or group is named 'folder'"),
+        ({"patient_column": "pid"}, "cohort.patient_column"),
+        ({"subgroups": {"sex": "PatientSex"}}, "cohort.subgroups.sex"),
+        ({"z_spacing_column": "SliceDistance"}, "cohort.z_spacing_column"),
+        ({"exclude": ["none.txt"]}, "cohort.exclude: none.txt"),
+        ({"split": {"column": "Split"}}, "split.column"),
+    ],
+)
+def test_settings_that_the_tables_do_not_bear_out(site, changes, told):
+    site.table("labels.csv", site.patients(2))
+    with pytest.raises(ConfigError) as caught:
+        site.build(**changes)
+    assert told in str(caught.value)
