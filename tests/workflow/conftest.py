@@ -25,7 +25,7 @@ class Project:
 
     def command(self, *arguments):
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
-        return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml", *map(str, arguments)]
+        return [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", *map(str, arguments)]
 
     def run(self, *arguments, check=True):
         """Run to the end; standard output and error together."""
@@ -48,14 +48,8 @@ class Project:
         )
 
     def would_run(self, *arguments):
-        """Names of the jobs that a dry run plans, with their wildcards: {"train vit seed0", ...}."""
-        output = self.run("-n", *arguments)
-        jobs = set()
-        for block in re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=^\S|\Z)", output, flags=re.M | re.S):
-            wildcards = re.search(r"wildcards: (.*)", block[1])
-            values = [part.split("=")[1] for part in wildcards[1].split(", ")] if wildcards else []
-            jobs.add(" ".join([block[0], *values]))
-        return jobs - {"all"}
+        """Messages of the jobs that a dry run plans."""
+        return set(re.findall(r"^Job \d+: (.*)$", self.run("-n", *arguments), flags=re.M))
 
     def results(self, path=""):
         return self.folder / "results" / self.config["name"] / path

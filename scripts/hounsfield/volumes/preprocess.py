@@ -26,10 +26,10 @@ COLUMNS += [f"shape_{axis}" for axis in AXES] + [f"spacing_{axis}" for axis in A
 def preprocess_shard(
     rows: pd.DataFrame, store: VolumeStore, settings: PreprocessingSettings, workers: int
 ) -> pd.DataFrame:
-    """Store each volume of `rows` (columns of shards/*.tsv) that is not yet there; verify those that are.
+    """Store each volume of `rows` (columns of shards/*.tsv) that is not yet there, whole by its header and size.
 
-    Returns a row a volume: its key and source geometry, or the reason why it has none. Raises OSError if the disk is
-    full: what was stored before stays, and the next run goes on from there.
+    Voxels are verified when they are read. Returns a row a volume: its key and source geometry, or the reason why it
+    has none. Raises OSError if the disk is full: what was stored before stays, and the next run goes on from there.
     """
     _forecast(rows, store, settings)
     records = rows.to_dict("records")
@@ -74,7 +74,7 @@ def _stored_facts(store: VolumeStore, key: str) -> dict[str, Any] | None:
     if key not in store:
         return None
     try:
-        return store.verify(key)
+        return store.facts(key)
     except StoreError as error:
         log.warning("%s; it is made again", error)
         return None
