@@ -20,6 +20,7 @@ from hounsfield.cohort.matching import (
     drop_listed,
     drop_repeated,
     drop_unlabelled,
+    drop_unmeasured,
     match_files,
 )
 from hounsfield.cohort.settings import SPLITS, CohortSettings, SplitSettings
@@ -66,7 +67,8 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, cach
     given = table[split.column] if split.column is not None else None
     facts = header_facts(table, cohort)
     table = add_patients(table, cohort).drop(columns=list(FACTS), errors="ignore").join(facts)
-    table = drop_contradicting(table, cohort, unmatched)
+    for step in (drop_unmeasured, drop_contradicting):
+        table = step(table, cohort, unmatched)
     memory = split.file or Path(cache_path).with_name("splits.tsv")
     table = table.assign(split=_splits(table, given, cohort, split, seed, memory))
     table = table.assign(shard=_shards(table["patient"], cohort.shards)).sort_values("volume")

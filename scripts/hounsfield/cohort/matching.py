@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hounsfield.cohort.files import find_files, template_paths
-from hounsfield.cohort.settings import CohortSettings
+from hounsfield.cohort.settings import SPACING, CohortSettings
 from hounsfield.cohort.sources import volume_name
 from hounsfield.errors import ConfigError, TableError
 
@@ -160,6 +160,21 @@ def drop_contradicting(table: pd.DataFrame, cohort: CohortSettings, unmatched: U
     hit = table["scan"].isin(scans)
     unmatched.add(table.loc[hit, "volume"], "label_conflict", "the reconstructions of its scan have different labels")
     return table[~hit]
+
+
+def drop_unmeasured(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` without the volumes that lack a spacing, where cohort.hu says that only the tables tell of volumes.
+
+    The headers of such volumes hold an identity affine, which would be taken for voxels of 1 mm.
+    """
+    spacing = table[list(SPACING)]
+    lacking = spacing.isna().any(axis=1)
+    if cohort.hu != "table" or lacking.all():
+        return table
+    unmatched.add(
+        table.loc[lacking, "volume"], "no_spacing", "the tables give no spacing for it, and cohort.hu is table"
+    )
+    return table[~lacking]
 
 
 def stop_if(policy: str, key: str, names: Iterable[str], what: str) -> None:
