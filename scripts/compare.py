@@ -4,20 +4,26 @@ from itertools import product
 from pathlib import Path
 
 from hounsfield.evaluation.compare import compare_models
+from hounsfield.evaluation.exports import write_exports
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
 
 
 def main(snakemake):
-    settings = EvaluationSettings.from_config(snakemake.params.evaluation)
-    runs = {model: {} for model in snakemake.params.models}
-    order = product(snakemake.params.models, snakemake.params.seeds)
-    for (model, seed), *paths in zip(order, snakemake.input.val, snakemake.input.test, strict=True):
-        runs[model][seed] = tuple(read_table(path, text=["volume", "scan", "patient"]) for path in paths)
-    comparison = compare_models(runs, snakemake.params.pathologies, settings)
-    for name in ("models", "pairs", "seeds"):
-        write_table(getattr(comparison, name), Path(snakemake.output[0]) / f"{name}.tsv")
+    inputs, params = snakemake.input, snakemake.params
+    settings = EvaluationSettings.from_config(params.evaluation)
+    predictions, histories = ({model: {} for model in params.models} for _ in range(2))
+    order = product(params.models, params.seeds)
+    for (model, seed), val, test, history in zip(order, inputs.val, inputs.test, inputs.history, strict=True):
+        predictions[model][seed] = tuple(read_table(path, ["volume", "scan", "patient"]) for path in (val, test))
+        histories[model][seed] = read_table(history)
+    metadata = read_table(inputs.metadata, ["volume"])
+    tables = compare_models(predictions, params.pathologies, settings, metadata, histories)
+    folder = Path(snakemake.output[0])
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.tsv")
+    write_exports(predictions, tables, params.pathologies, settings, folder)
 
 
 if __name__ == "__main__":

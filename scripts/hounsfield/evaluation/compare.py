@@ -1,126 +1,68 @@
 """Models against each other, on the same resamples of the same patients."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from hounsfield.errors import TableError
-from hounsfield.evaluation.intervals import patient_weights, percentile_interval
-from hounsfield.evaluation.scores import Scores, gather_scores
+from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
+from hounsfield.evaluation.ensembles import ensemble_table
+from hounsfield.evaluation.pairs import pair_table
+from hounsfield.evaluation.protocols import protocol_table
+from hounsfield.evaluation.runs import Run, prepare_run
 from hounsfield.evaluation.settings import EvaluationSettings
-from hounsfield.evaluation.thresholds import choose_thresholds
-from hounsfield.evaluation.weighted import RANKING_METRICS, overall_metrics, per_pathology_metrics
+from hounsfield.evaluation.subgroups import groups_of, subgroup_table
+from hounsfield.evaluation.tables import calibration_tables, cost_table, model_table, seed_table
 
-PAIR_COLUMNS = ["model_a", "model_b", "pathology", "metric", "a", "b", "difference", "low", "high", "p", "p_holm"]
-MACRO = "(macro)"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """models: a row a model and metric, the mean over seeds. pairs: differences. seeds: a row a model, seed, metric."""
-
-    models: pd.DataFrame
-    pairs: pd.DataFrame
-    seeds: pd.DataFrame
+Predictions = Mapping[str, Mapping[int, tuple[pd.DataFrame, pd.DataFrame]]]
+Histories = Mapping[str, Mapping[int, pd.DataFrame]]
 
 
-Runs = Mapping[str, Mapping[int, tuple[pd.DataFrame, pd.DataFrame]]]
+def compare_models(
+    predictions: Predictions,
+    pathologies: Sequence[str],
+    settings: EvaluationSettings,
+    metadata: pd.DataFrame | None = None,
+    histories: Histories | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Tables by name: models, pairs, seeds, ensembles, calibration, reliability, subgroups, protocols, cost.
+
+    predictions[model][seed] = (validation, test); metadata: volume and subgroup columns; histories[model][seed].
+    Raises TableError if the runs were not made on the same scans and labels.
+    """
+    runs = {
+        model: {seed: prepare_run(*tables, pathologies, settings) for seed, tables in seeds.items()}
+        for model, seeds in predictions.items()
+    }
+    check_same_scans(runs)
+    results = {
+        model: {seed: bootstrap(run.test, run.decisions, settings) for seed, run in seeds.items()}
+        for model, seeds in runs.items()
+    }
+    means = {model: mean_over_seeds(list(seeds.values())) for model, seeds in results.items()}
+    lists = {model: list(seeds.values()) for model, seeds in runs.items()}
+    tables = {"models": model_table(results), "pairs": pair_table(means, lists, pathologies)}
+    tables |= {"seeds": seed_table(results), "ensembles": ensemble_table(lists, settings)}
+    tables["calibration"], tables["reliability"] = calibration_tables(runs, pathologies, settings.bins)
+    groups = {}
+    if metadata is not None:
+        test = next(iter(next(iter(predictions.values())).values()))[1]
+        groups = groups_of(metadata, test, settings.level, settings.bands)
+    tables["subgroups"] = subgroup_table(lists, groups, pathologies, settings)
+    tables["protocols"] = protocol_table(runs, pathologies, settings)
+    return tables | {"cost": cost_table(histories or {})}
 
 
-def compare_models(runs: Runs, pathologies: Sequence[str], settings: EvaluationSettings) -> Comparison:
-    """Compare `runs[model][seed] = (val predictions, test predictions)`. Raises TableError if the scans differ."""
-    overall, ranking = {}, {}
+def check_same_scans(runs: Mapping[str, Mapping[int, Run]]) -> None:
+    """Raises TableError unless all runs have the scans, patients and labels of the first, in both splits."""
+    first = next(iter(next(iter(runs.values())).values()))
     for model, seeds in runs.items():
-        scored = {seed: _score(val, test, pathologies, settings) for seed, (val, test) in seeds.items()}
-        overall[model] = {seed: result[0] for seed, result in scored.items()}
-        # A model's metric is the mean over its seeds, in each resample.
-        ranking[model] = {
-            name: np.mean([each[1][name] for each in scored.values()], axis=0) for name in RANKING_METRICS
-        }
-    _check_same_scans(runs, pathologies, settings)
-    return Comparison(_models(overall, settings), _pairs(ranking, pathologies, settings), _seeds(overall))
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjusted p values (Holm, 1979)."""
-    order = np.argsort(p_values)
-    factors = len(p_values) - np.arange(len(p_values))
-    adjusted = np.maximum.accumulate(p_values[order] * factors).clip(max=1)
-    result = np.empty(len(p_values))
-    result[order] = adjusted
-    return result
-
-
-def _score(val: pd.DataFrame, test: pd.DataFrame, pathologies: Sequence[str], settings: EvaluationSettings) -> tuple:
-    """Overall metrics and ranking metrics, (1 + R,) and (1 + R, P + 1): the value first, then the resamples."""
-    thresholds = choose_thresholds(gather_scores(val, pathologies, settings.level), settings)
-    scores = gather_scores(test, pathologies, settings.level)
-    weights = _weights(scores, settings)
-    columns = per_pathology_metrics(scores, thresholds, weights)
-    overall = overall_metrics(scores, thresholds, weights, columns)
-    ranking = {name: np.column_stack([columns[name], overall[f"{name}_macro"]]) for name in RANKING_METRICS}
-    return overall, ranking
-
-
-def _weights(scores: Scores, settings: EvaluationSettings) -> np.ndarray:
-    drawn = patient_weights(scores.patients, settings.replicates, settings.seed)
-    return np.concatenate([np.ones((1, drawn.shape[1])), drawn])
-
-
-def _check_same_scans(runs: Runs, pathologies: Sequence[str], settings: EvaluationSettings) -> None:
-    reference = None
-    for model, seeds in runs.items():
-        for seed, (_, test) in seeds.items():
-            scores = gather_scores(test, pathologies, settings.level)
-            reference = scores if reference is None else reference
-            same = np.array_equal(scores.units, reference.units)
-            if not same or not np.array_equal(scores.labels, reference.labels, equal_nan=True):
-                raise TableError(f"{model}, seed {seed}: its test scans or labels are not those of the other models")
-
-
-def _models(overall: Mapping, settings: EvaluationSettings) -> pd.DataFrame:
-    rows = []
-    for model, seeds in overall.items():
-        for metric in next(iter(seeds.values())):
-            samples = np.mean([values[metric] for values in seeds.values()], axis=0)
-            low, high = percentile_interval(samples[1:], settings.confidence)
-            rows.append({"model": model, "metric": metric, "value": samples[0], "low": low, "high": high})
-    return pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"])
-
-
-def _pairs(ranking: Mapping, pathologies: Sequence[str], settings: EvaluationSettings) -> pd.DataFrame:
-    rows = []
-    for model_a, model_b in combinations(ranking, 2):
-        for metric in RANKING_METRICS:
-            a, b = ranking[model_a][metric], ranking[model_b][metric]
-            for column, name in enumerate([*pathologies, MACRO]):
-                difference = a[:, column] - b[:, column]
-                low, high = percentile_interval(difference[1:], settings.confidence)
-                cells = [a[0, column], b[0, column], difference[0], low, high, _p_value(difference[1:]), np.nan]
-                rows.append([model_a, model_b, name, metric, *cells])
-    table = pd.DataFrame(rows, columns=PAIR_COLUMNS)
-    for _, group in table[table["p"].notna()].groupby("metric"):
-        table.loc[group.index, "p_holm"] = holm(group["p"].to_numpy())
-    return table
-
-
-def _p_value(differences: np.ndarray) -> float:
-    """Two-sided, from the share of resamples on either side of zero, each side at least one resample."""
-    differences = differences[~np.isnan(differences)]
-    if differences.size == 0:
-        return float("nan")
-    sides = [(np.sum(differences <= 0) + 1), (np.sum(differences >= 0) + 1)]
-    return float(min(1.0, 2 * min(sides) / (differences.size + 1)))
-
-
-def _seeds(overall: Mapping) -> pd.DataFrame:
-    rows = [
-        {"model": model, "seed": seed, "metric": metric, "value": values[0]}
-        for model, seeds in overall.items()
-        for seed, metrics in seeds.items()
-        for metric, values in metrics.items()
-    ]
-    return pd.DataFrame(rows, columns=["model", "seed", "metric", "value"])
+        for seed, run in seeds.items():
+            for split in ("validation", "test"):
+                own, other = getattr(run, split), getattr(first, split)
+                same = np.array_equal(own.units, other.units) and np.array_equal(own.patients, other.patients)
+                if not same or not np.array_equal(own.labels, other.labels, equal_nan=True):
+                    raise TableError(
+                        f"{model}, seed {seed}: its {split} scans or labels are not the other models'; predict again"
+                    )

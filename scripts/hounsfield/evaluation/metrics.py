@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import expit
 
-from hounsfield.evaluation.scores import Scores
-from hounsfield.evaluation.weighted import overall_metrics, per_pathology_metrics
+from hounsfield.evaluation.bootstrap import point_metrics
+from hounsfield.evaluation.scores import scores_of
+from hounsfield.evaluation.weighted import make_sample
 
 SHORT_NAMES = {"roc_auc": "auc"}
 
@@ -18,17 +18,15 @@ def compute_metrics(
 
     thresholds: one, or one a pathology, on the probability. Keys: `{metric}_macro`, `{metric}_micro`, `accuracy`, and
     `{pathology}_auc`, `_average_precision`, `_f1`, `_precision`, `_recall`, `_sensitivity`, `_specificity`,
-    `_accuracy`, `_brier`.
+    `_accuracy`, `_brier`. Raises ValueError if the shapes do not match or a label is not 1, 0 or nan.
     """
-    labels = np.asarray(labels, float)
-    scores = Scores(labels, expit(np.asarray(logits, float)), np.arange(len(labels)), np.arange(len(labels)))
-    limits = np.broadcast_to(np.asarray(thresholds, float), (len(pathologies),))
-    once = np.ones((1, len(labels)))
-    columns = per_pathology_metrics(scores, limits, once)
-    overall = overall_metrics(scores, limits, once, columns)
-    result = {name: float(values[0]) for name, values in overall.items()}
-    result["accuracy"] = result["accuracy_micro"]
-    for metric, values in columns.items():
+    scores = scores_of(labels, logits)
+    if scores.labels.shape[1] != len(pathologies):
+        raise ValueError(f"{scores.labels.shape[1]} columns of labels for {len(pathologies)} pathologies")
+    limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(pathologies),))
+    metrics = point_metrics(make_sample(scores, scores.probabilities >= limits))
+    result = {name: float(values[0]) for name, values in metrics.overall.items()}
+    for metric, values in metrics.columns.items():
         for column, name in enumerate(pathologies):
             result[f"{name}_{SHORT_NAMES.get(metric, metric)}"] = float(values[0, column])
     return result

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hounsfield.evaluation.intervals import patient_weights, percentile_interval
-from hounsfield.evaluation.scores import Scores, gather_scores
+from hounsfield.evaluation.bootstrap import Bootstrap, bootstrap
+from hounsfield.evaluation.runs import prepare_run
+from hounsfield.evaluation.scores import Scores
 from hounsfield.evaluation.settings import EvaluationSettings
-from hounsfield.evaluation.thresholds import choose_thresholds
-from hounsfield.evaluation.weighted import THRESHOLD_METRICS, overall_metrics, per_pathology_metrics
+from hounsfield.evaluation.weighted import RANKING_METRICS, THRESHOLD_METRICS
+
+OVERALL_COLUMNS = ["metric", "value", "low", "high"]
 
 
 def score_model(
@@ -17,35 +19,35 @@ def score_model(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables `per_pathology` (a row a pathology) and `overall` (metric, value, low, high) of the test predictions.
 
-    Thresholds come from `val` alone. Raises TableError if predictions lack a pathology.
+    Calibration and thresholds come from `val` alone. Raises TableError if predictions lack a column or a logit.
     """
-    thresholds = choose_thresholds(gather_scores(val, pathologies, settings.level), settings)
-    scores = gather_scores(test, pathologies, settings.level)
-    once = np.ones((1, len(scores.labels)))
-    weights = patient_weights(scores.patients, settings.replicates, settings.seed)
-    values, samples = (per_pathology_metrics(scores, thresholds, each) for each in (once, weights))
-    overall = overall_metrics(scores, thresholds, once, values)
-    overall_samples = overall_metrics(scores, thresholds, weights, samples)
-    rows = []
-    for metric, value in overall.items():
-        low, high = percentile_interval(overall_samples[metric], settings.confidence)
-        rows.append({"metric": metric, "value": value[0], "low": low, "high": high})
-    per_pathology = _per_pathology(scores, thresholds, values, samples, pathologies, settings.confidence)
-    return per_pathology, pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
+    run = prepare_run(val, test, pathologies, settings)
+    result = bootstrap(run.test, run.decisions, settings)
+    return pathology_table(run.test, run.thresholds, result, pathologies), overall_table(result)
 
 
-def _per_pathology(
-    scores: Scores, thresholds: np.ndarray, values: dict, samples: dict, pathologies: Sequence[str], confidence: float
+def overall_table(result: Bootstrap) -> pd.DataFrame:
+    """A row a metric, with its interval."""
+    rows = [(metric, *result.overall(metric)) for metric in result.value.overall]
+    return pd.DataFrame(rows, columns=OVERALL_COLUMNS)
+
+
+def pathology_table(
+    scores: Scores, thresholds: np.ndarray, result: Bootstrap, pathologies: Sequence[str]
 ) -> pd.DataFrame:
+    """A row a pathology: counts, prevalence, ranking metrics with intervals, the threshold and its metrics."""
     rows = []
     for j, name in enumerate(pathologies):
-        positive, negative = (int((scores.labels[:, j] == kind).sum()) for kind in (1, 0))
-        n = positive + negative
-        row = {"pathology": name, "n": n, "n_positive": positive, "n_negative": negative}
-        row["prevalence"] = positive / n if n else np.nan
-        for metric in ("roc_auc", "average_precision"):
-            low, high = percentile_interval(samples[metric][:, j], confidence)
-            row |= {metric: values[metric][0, j], f"{metric}_low": low, f"{metric}_high": high}
+        row = {"pathology": name} | count_labels(scores.labels[:, j])
+        for metric in RANKING_METRICS:
+            row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), result.column(metric, j), strict=True))
         row["threshold"] = thresholds[j]
-        rows.append(row | {metric: values[metric][0, j] for metric in (*THRESHOLD_METRICS, "brier")})
+        rows.append(row | {name: result.value.columns[name][0, j] for name in (*THRESHOLD_METRICS, "brier")})
     return pd.DataFrame(rows)
+
+
+def count_labels(labels: np.ndarray) -> dict[str, float]:
+    """n, n_positive, n_negative and prevalence of one label (N,), unknown ones left out."""
+    positive, negative = (int((labels == kind).sum()) for kind in (1, 0))
+    n = positive + negative
+    return {"n": n, "n_positive": positive, "n_negative": negative, "prevalence": positive / n if n else np.nan}

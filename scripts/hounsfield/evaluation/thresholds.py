@@ -15,27 +15,28 @@ def choose_thresholds(validation: Scores, settings: EvaluationSettings) -> np.nd
 
 
 def choose_threshold(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSettings) -> float:
-    """The threshold of one label (N,), midway between two neighbouring scores."""
+    """The threshold of one label (N,), midway between two neighbouring scores; the higher one if two are as good."""
     if settings.threshold == "fixed":
         return settings.target
     known = ~np.isnan(labels)
     positive, probabilities = labels[known] == 1, probabilities[known]
     if not positive.any() or positive.all():
         return UNDECIDED
-    candidates, true, false = _operating_points(positive, probabilities)
+    candidates, true, false = operating_points(positive, probabilities)
     sensitivity = true / positive.sum()
     specificity = 1 - false / (~positive).sum()
-    if settings.threshold == "sensitivity":
+    if settings.threshold == "sensitivity_at":
         return float(candidates[np.argmax(sensitivity >= settings.target)])
     value = 2 * true / (true + false + positive.sum()) if settings.threshold == "f1" else sensitivity + specificity
     return float(candidates[np.argmax(value)])
 
 
-def _operating_points(positive: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def operating_points(positive: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Thresholds from high to low, and the true and false positives of each."""
     order = np.argsort(-probabilities, kind="stable")
     ranked = probabilities[order]
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     below = np.append(ranked[last[:-1] + 1], ranked[-1])
-    thresholds = (ranked[last] + below) / 2
-    return thresholds, np.cumsum(positive[order])[last], np.cumsum(~positive[order])[last]
+    # The mean of two adjacent floats may round to the lower one, whose cases would then count.
+    middle = np.maximum((ranked[last] + below) / 2, np.nextafter(below, ranked[last]))
+    return middle, np.cumsum(positive[order])[last], np.cumsum(~positive[order])[last]

@@ -4,6 +4,8 @@ A resample gives each case a weight: how often it was drawn. After one sort, AUR
 resamples follow from running sums, and the confusion matrices from one matrix product.
 """
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 
@@ -14,110 +16,130 @@ RANKING_METRICS = ("roc_auc", "average_precision")
 PER_PATHOLOGY = (*RANKING_METRICS, *THRESHOLD_METRICS, "brier")
 
 
-def per_pathology_metrics(scores: Scores, thresholds: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric of PER_PATHOLOGY as (R, P), nan where undefined; `weights` (R, N) of R resamples, thresholds (P,)."""
-    columns = [
-        _column(scores.labels[:, j], scores.probabilities[:, j], thresholds[j], weights)
-        for j in range(scores.labels.shape[1])
-    ]
-    return {name: np.stack([column[name] for column in columns], axis=1) for name in PER_PATHOLOGY}
+@dataclass(frozen=True)
+class Ranking:
+    """Cases of known label from the highest score down: positive (K,), rows (K,) of the weights, ends of ties (T,)."""
+
+    positive: np.ndarray
+    rows: np.ndarray
+    ends: np.ndarray
 
 
-def overall_metrics(
-    scores: Scores, thresholds: np.ndarray, weights: np.ndarray, columns: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Macro (mean over the labels where it is defined) and micro (all labels pooled) of each metric, as (R,)."""
-    result = {f"{name}_macro": _nanmean(values) for name, values in columns.items()}
+@dataclass(frozen=True)
+class Sample:
+    """What of scores and decisions the metrics need, sorted once for any number of resamples."""
+
+    rankings: tuple[Ranking, ...]
+    pooled: Ranking
+    cells: np.ndarray
+
+
+def make_sample(scores: Scores, decisions: np.ndarray) -> Sample:
+    """`decisions` (N, P): which findings are called present."""
     n, p = scores.labels.shape
-    labels, probabilities = scores.labels.ravel(), scores.probabilities.ravel()
-    rows = np.repeat(np.arange(n), p)
-    auc, precision = _ranking(labels, probabilities, rows, weights)
-    result |= {"roc_auc_micro": auc, "average_precision_micro": precision}
-    counts = sum(
-        _confusion(scores.labels[:, j], scores.probabilities[:, j] >= thresholds[j], weights) for j in range(p)
-    )
-    pooled = _from_confusion(counts)
-    return result | {f"{name}_micro": pooled[name] for name in THRESHOLD_METRICS}
+    each = tuple(rank(scores.labels[:, j], scores.logits[:, j], np.arange(n)) for j in range(p))
+    pooled = rank(scores.labels.ravel(), scores.logits.ravel(), np.repeat(np.arange(n), p))
+    positive, negative = scores.labels == 1, scores.labels == 0
+    squared = np.where(positive | negative, (scores.probabilities - positive) ** 2, 0)
+    cells = [positive & decisions, negative & decisions, positive, negative, squared]
+    return Sample(each, pooled, np.concatenate(cells, axis=1, dtype=np.float64))
 
 
-def ranking_metrics(
-    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC and average precision (R,) of one label (N,) under weights (R, N), nan where one kind is absent."""
-    return _ranking(labels, probabilities, np.arange(len(labels)), weights)
-
-
-def _column(labels: np.ndarray, probabilities: np.ndarray, threshold: float, weights: np.ndarray) -> dict:
-    auc, precision = ranking_metrics(labels, probabilities, weights)
-    result = {"roc_auc": auc, "average_precision": precision}
-    result |= _from_confusion(_confusion(labels, probabilities >= threshold, weights))
+def rank(labels: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> Ranking:
+    """Sort cases (N,) of one label, unknown (nan) ones left out."""
     known = ~np.isnan(labels)
-    squared = np.where(known, (probabilities - np.where(known, labels, 0)) ** 2, 0)
-    return result | {"brier": _ratio(weights @ squared, weights @ known.astype(float))}
+    labels, scores, rows = labels[known], scores[known], rows[known]
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) + 1 if len(ranked) else np.zeros(0, np.int64)
+    return Ranking(labels[order] == 1, rows[order].astype(np.int64), ends)
 
 
-def _ranking(labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> tuple:
-    known = ~np.isnan(labels)
-    labels, probabilities, rows = labels[known], probabilities[known], rows[known]
-    order = np.argsort(-probabilities, kind="stable")
-    ranked = probabilities[order]
-    ends = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, bool)
-    return _rank_sums(labels[order] == 1, rows[order], ends, np.ascontiguousarray(weights, np.float64))
+def weighted_metrics(sample: Sample, weights: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Metrics under weights (N, R) uint16 of R resamples, nan where undefined.
+
+    Returns the metrics of PER_PATHOLOGY as (R, P), and by name (R,): `{metric}_macro` (mean over the labels where it
+    is defined), `{metric}_micro` (all labels pooled), and `accuracy`, another name of accuracy_micro.
+    """
+    weights = np.ascontiguousarray(weights)
+    ranked = [ranking_metrics(ranking, weights) for ranking in sample.rankings]
+    auc, precision = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
+    sums = (weights.T.astype(np.float64) @ sample.cells).reshape(weights.shape[1], 5, len(ranked))
+    columns = {"roc_auc": auc, "average_precision": precision} | _from_sums(sums)
+    overall = {f"{name}_macro": nanmean(values) for name, values in columns.items()}
+    overall["roc_auc_micro"], overall["average_precision_micro"] = ranking_metrics(sample.pooled, weights)
+    pooled = _from_sums(sums.sum(axis=2, keepdims=True))
+    overall |= {f"{name}_micro": pooled[name][:, 0] for name in THRESHOLD_METRICS}
+    return columns, overall | {"accuracy": overall["accuracy_micro"]}
 
 
-@numba.njit(cache=True, nogil=True)
+def ranking_metrics(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC (R,), nan unless both kinds have weight, and average precision (R,), nan unless positives have."""
+    return _rank_sums(ranking.positive, ranking.rows, ranking.ends, weights)
+
+
+def nanmean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis, leaving nan out; nan where all are."""
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _rank_sums(positive, rows, ends, weights):
-    """Down the ranking, cases of equal score together: ROC area by trapezoids, mean precision by steps."""
-    auc = np.full(weights.shape[0], np.nan)
-    average_precision = np.full(weights.shape[0], np.nan)
-    for r in range(weights.shape[0]):
-        true, false, tied_true, tied_false, area, precision = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for i in range(positive.size):
-            weight = weights[r, rows[i]]
+    """Down the ranking, cases of equal score together: ROC area by trapezoids, mean precision by steps.
+
+    The inner loops run over resamples, whose weights of a case lie side by side, so that they vectorize.
+    """
+    n = weights.shape[1]
+    true, false, area, steps = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+    tied_true, tied_false = np.zeros(n), np.zeros(n)
+    start = 0
+    for end in ends:
+        tied_true[:] = 0
+        tied_false[:] = 0
+        any_positive = False
+        for i in range(start, end):
+            row = weights[rows[i]]
             if positive[i]:
-                tied_true += weight
+                any_positive = True
+                for r in range(n):
+                    tied_true[r] += row[r]
             else:
-                tied_false += weight
-            if ends[i]:
-                area += tied_false * (true + tied_true / 2)
-                true += tied_true
-                false += tied_false
-                if tied_true > 0:
-                    precision += tied_true * true / (true + false)
-                tied_true, tied_false = 0.0, 0.0
-        if true > 0 and false > 0:
-            auc[r] = area / (true * false)
-            average_precision[r] = precision / true
-    return auc, average_precision
+                for r in range(n):
+                    tied_false[r] += row[r]
+        if any_positive:
+            for r in range(n):
+                area[r] += tied_false[r] * (true[r] + tied_true[r] / 2)
+                true[r] += tied_true[r]
+                false[r] += tied_false[r]
+                # Before the first weight the step is 0 of 0; the larger divisor makes it 0.
+                steps[r] += tied_true[r] * true[r] / max(true[r] + false[r], 1.0)
+        else:
+            for r in range(n):
+                area[r] += tied_false[r] * true[r]
+                false[r] += tied_false[r]
+        start = end
+    # 0 / 0 is nan here: undefined.
+    return area / (true * false), steps / true
 
 
-def _confusion(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R, 4): true and false positives, false and true negatives."""
-    positive, negative = labels == 1, labels == 0
-    cells = np.stack([positive & predicted, negative & predicted, positive & ~predicted, negative & ~predicted], axis=1)
-    return weights @ cells.astype(np.float64)
-
-
-def _from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
-    tp, fp, fn, tn = counts.T
-    both = (tp + fn > 0) & (tn + fp > 0)
-    sensitivity = _ratio(tp, tp + fn)
-    metrics = {
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "precision": _ratio(tp, tp + fp),
+def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics (R, P) of (R, 5, P): true positives, false positives, positives, negatives, squared errors."""
+    tp, fp, positives, negatives, squared = np.moveaxis(sums, 1, 0)
+    sensitivity = _ratio(tp, positives)
+    known = positives + negatives
+    # Without a positive, F1 and precision could only be 0: that says nothing of the model.
+    some = positives > 0
+    return {
+        "f1": np.where(some, _ratio(2 * tp, tp + fp + positives), np.nan),
+        "precision": np.where(some, _ratio(tp, tp + fp), np.nan),
         "recall": sensitivity,
         "sensitivity": sensitivity,
-        "specificity": _ratio(tn, tn + fp),
-        "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
+        "specificity": _ratio(negatives - fp, negatives),
+        "accuracy": _ratio(tp + negatives - fp, known),
+        "brier": _ratio(squared, known),
     }
-    # Without positives F1 and precision could only be 0, and without negatives specificity has no meaning.
-    return {name: np.where(both, values, np.nan) for name, values in metrics.items()}
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0)
-
-
-def _nanmean(values: np.ndarray) -> np.ndarray:
-    defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))

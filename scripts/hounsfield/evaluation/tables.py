@@ -1,0 +1,72 @@
+"""Tables of single runs beside one another: seeds, calibration, cost."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hounsfield.evaluation.bootstrap import Bootstrap, mean_over_seeds
+from hounsfield.evaluation.calibration import calibration_error, reliability
+from hounsfield.evaluation.runs import Run
+
+MODEL_COLUMNS = ["model", "metric", "value", "low", "high", "seeds", "spread"]
+COST = ["samples_per_second", "data_wait_share", "peak_memory_mb", "peak_gpu_memory_mb"]
+
+Seeds = Mapping[str, Mapping[int, Bootstrap]]
+
+
+def model_table(results: Seeds) -> pd.DataFrame:
+    """A row a model and metric: the mean over seeds, its interval, and the seeds' standard deviation."""
+    rows = []
+    for model, seeds in results.items():
+        mean = mean_over_seeds(list(seeds.values()))
+        for metric in mean.value.overall:
+            each = [result.overall(metric)[0] for result in seeds.values()]
+            spread = np.std(each, ddof=1) if len(each) > 1 else np.nan
+            rows.append([model, metric, *mean.overall(metric), len(each), spread])
+    return pd.DataFrame(rows, columns=MODEL_COLUMNS)
+
+
+def seed_table(results: Seeds) -> pd.DataFrame:
+    """A row a model, seed and metric."""
+    rows = [
+        [model, seed, metric, values[0]]
+        for model, seeds in results.items()
+        for seed, result in seeds.items()
+        for metric, values in result.value.overall.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "seed", "metric", "value"])
+
+
+def calibration_tables(
+    runs: Mapping[str, Mapping[int, Run]], pathologies: Sequence[str], bins: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of each run and pathology the fitted map, Brier score and calibration error, and the reliability bins."""
+    rows, tables = [], []
+    for model, seeds in runs.items():
+        for seed, run in seeds.items():
+            for j, name in enumerate(pathologies):
+                labels, probabilities = run.test.labels[:, j], run.test.probabilities[:, j]
+                table = reliability(labels, probabilities, bins)
+                known = ~np.isnan(labels)
+                brier = np.mean((probabilities - labels)[known] ** 2) if known.any() else np.nan
+                fitted = run.calibration
+                rows.append([model, seed, name, fitted.scale[j], fitted.offset[j], brier, calibration_error(table)])
+                keys = {"model": model, "seed": seed, "pathology": name}
+                tables.append(pd.DataFrame([keys] * len(table)).join(table))
+    columns = ["model", "seed", "pathology", "scale", "offset", "brier", "calibration_error"]
+    return pd.DataFrame(rows, columns=columns), pd.concat(tables, ignore_index=True)
+
+
+def cost_table(histories: Mapping[str, Mapping[int, pd.DataFrame]]) -> pd.DataFrame:
+    """A row a run, from its training history; a column that the history lacks stays empty."""
+    rows = []
+    for model, seeds in histories.items():
+        for seed, history in seeds.items():
+            column = {name: history[name] if name in history else pd.Series([np.nan]) for name in ("seconds", *COST)}
+            # `seconds` counts on from epoch to epoch, and through restarts.
+            hours = column["seconds"].max() / 3600
+            rates = column["samples_per_second"].median(), column["data_wait_share"].mean()
+            peaks = column["peak_memory_mb"].max(), column["peak_gpu_memory_mb"].max()
+            rows.append([model, seed, len(history), hours, *rates, *peaks])
+    return pd.DataFrame(rows, columns=["model", "seed", "epochs", "training_hours", *COST])
