@@ -1,77 +1,71 @@
 """One self-contained page: which model is best, where, on whom, and how to do it again."""
 
-import base64
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata, resources
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.files import atomic_write
-from hounsfield.report.figures import curves, forest_plot, reliability, training_curves
-from hounsfield.tables import read_table
+from hounsfield.report import curves, environment, figures, sections
+from hounsfield.report.answers import best_model, caveats, verdict
+from hounsfield.report.pictures import embedded
+from hounsfield.report.results import Results, read_results, scored
+from hounsfield.report.settings import ReportSettings
+from hounsfield.report.svg import legend
+from hounsfield.report.tables import Table, decimal
 
-SHOWN_METRICS = {
-    "roc_auc_macro": "Macro AUROC",
-    "roc_auc_micro": "Micro AUROC",
-    "average_precision_macro": "Macro AP",
-    "f1_macro": "Macro F1",
-    "sensitivity_macro": "Sensitivity",
-    "specificity_macro": "Specificity",
-    "accuracy_micro": "Accuracy",
-}
-PACKAGES = ("torch", "monai", "scikit-learn", "numpy", "pandas", "snakemake")
-MACRO = "(macro)"
+
+@dataclass(frozen=True)
+class Example:
+    """A scan that is shown: its picture and what is said of it."""
+
+    source: str
+    pathology: str
+    outcome: str
+    volume: str
+    probability: str
+    verdict: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """One pathology's figures and counts."""
+
+    name: str
+    figures: list[Markup]
+    counts: Table
 
 
 def write_report(
     results: Path, out_html: Path, config: Mapping[str, Any], models: Sequence[str], seeds: Sequence[int]
 ) -> None:
-    """Read the tables below `results` and write the page. Raises TableError if one is missing."""
-    first = seeds[0]
-    scores = {
-        model: read_table(results / f"metrics/{model}/seed{first}/per_pathology.tsv", ["pathology"]) for model in models
-    }
-    tests = {
-        model: read_table(results / f"predictions/{model}/seed{first}/test.tsv", ["volume", "scan", "patient"])
-        for model in models
-    }
-    scans = {model: _by_scan(table, config) for model, table in tests.items()}
-    runs = {
-        f"{model}, seed {seed}": results / f"models/{model}/seed{seed}/history.tsv"
-        for model in models
-        for seed in seeds
-    }
-    histories = {run: read_table(path) for run, path in runs.items()}
-    pathologies = config["cohort"]["pathologies"]
-    overall = read_table(results / "comparison/models.tsv", ["model", "metric"])
-    pairs = read_table(results / "comparison/pairs.tsv", ["model_a", "model_b", "pathology", "metric"])
+    """Read the tables and pictures below `results` and write the page. Raises TableError if one is missing."""
+    settings = ReportSettings.from_config(config.get("report", {}))
+    evaluation = EvaluationSettings.from_config(config.get("evaluation", {}))
+    found = read_results(Path(results), config, models, seeds)
     content = {
         "name": config["name"],
-        "seeds": seeds,
-        "metrics": SHOWN_METRICS,
-        "overall": {model: group.set_index("metric").to_dict("index") for model, group in overall.groupby("model")},
-        "answer": best_model(overall, pairs),
-        "pairs": pairs[pairs["metric"] == "roc_auc"].to_dict("records"),
-        "scores": {model: table.to_dict("records") for model, table in scores.items()},
-        "summary": read_table(results / "cohort/summary.tsv", ["split", "label"]).to_dict("records"),
-        "excluded": read_table(results / "cohort/excluded.tsv", ["volume", "reason", "detail"]).to_dict("records"),
-        "examples": {model: _examples(results / "explanations" / model) for model in models},
-        "cost": [_cost(run, table) for run, table in histories.items()],
-        "figures": {
-            "forest": Markup(forest_plot(scores)),
-            "curves": [Markup(curves(scans, part)) for part in _rows_of(pathologies, 6)],
-            "reliability": Markup(reliability(scans, pathologies)),
-            "training": Markup(training_curves(histories)),
-        },
-        "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
-        "machine": platform.platform(),
+        "seeds": list(seeds),
+        "level": evaluation.level,
+        "confidence": evaluation.confidence,
+        **_answer(found),
+        **_scores(found, evaluation, settings),
+        **_cohort(found, settings),
+        **_training(found),
+        "examples": _examples(found),
+        "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        "versions": environment.versions(),
+        "machine": environment.machine(),
+        "commit": environment.code_version(Path(__file__).parent),
+        "digests": environment.digests(Path(results)),
+        "stages": sections.stages_table(found),
     }
     with atomic_write(out_html) as partial:
         partial.write_text(render(content), encoding="utf-8")
@@ -79,63 +73,99 @@ def write_report(
 
 def render(content: Mapping[str, Any]) -> str:
     """The page's HTML; everything that is not marked as markup is escaped."""
-    environment = Environment(
-        loader=PackageLoader("hounsfield.report", "."), autoescape=True, undefined=StrictUndefined
+    loader = PackageLoader("hounsfield.report", ".")
+    engine = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = format_number
+    engine.filters["decimal"] = decimal
     files = resources.files("hounsfield.report")
     parts = {"css": "page.css", "js": "page.js"}
-    embedded = {key: Markup(files.joinpath(name).read_text(encoding="utf-8")) for key, name in parts.items()}
-    return environment.get_template("page.html").render(**content, **embedded)
+    texts = {key: Markup(files.joinpath(name).read_text(encoding="utf-8")) for key, name in parts.items()}
+    return engine.get_template("page.html").render(**content, **texts)
 
 
-def format_number(value: float | None, digits: int = 3) -> str:
-    """A number with so many decimals; an en dash for what is undefined."""
-    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}"
+def _answer(found: Results) -> dict[str, Any]:
+    best = best_model(found)
+    return {"best": best, "caveats": caveats(found, best), "test": _splits(found).get("test")}
 
 
-def best_model(overall: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, Any]:
-    """The model with the highest macro AUROC, and its difference from the next one with interval and p value."""
-    macro = overall[overall["metric"] == "roc_auc_macro"].dropna(subset="value").sort_values("value", ascending=False)
-    if macro.empty:
-        return {"model": None, "next": None}
-    answer = {**macro.iloc[0].to_dict(), "next": None}
-    if len(macro) > 1:
-        best, second = macro["model"].iloc[:2]
-        pair = pairs[(pairs["metric"] == "roc_auc") & (pairs["pathology"] == MACRO)]
-        pair = pair[pair["model_a"].isin([best, second]) & pair["model_b"].isin([best, second])].iloc[0]
-        sign = 1 if pair["model_a"] == best else -1
-        low, high = sorted([sign * pair["low"], sign * pair["high"]])
-        answer["next"] = {"model": second, "difference": sign * pair["difference"], "low": low, "high": high}
-        answer["next"]["p"] = pair["p"]
-    return answer
-
-
-def _by_scan(table: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    numbers = [column for column in table if column.startswith(("label ", "logit "))]
-    return table.groupby(config["evaluation"]["level"])[numbers].mean()
-
-
-def _examples(folder: Path) -> list[dict[str, Any]]:
-    rows = read_table(folder / "index.tsv", ["pathology", "volume", "outcome", "method", "picture"]).to_dict("records")
-    for row in rows:
-        data = base64.b64encode((folder / row["picture"]).read_bytes()).decode()
-        row["source"] = f"data:image/png;base64,{data}"
-    return rows
-
-
-def _cost(run: str, history: pd.DataFrame) -> dict[str, Any]:
-    last = history.iloc[-1]
+def _scores(found: Results, evaluation: EvaluationSettings, settings: ReportSettings) -> dict[str, Any]:
+    first = found.first
+    pairs = found.comparison["pairs"]
+    pairs = pairs[pairs["metric"] == "roc_auc"]
     return {
-        "run": run,
-        "epochs": len(history),
-        "minutes": history["seconds"].sum() / 60,
-        "rate": history["samples_per_second"].median(),
-        "waiting": history["data_wait_share"].mean(),
-        "memory": last["peak_memory_mb"] / 1024,
-        "gpu_memory": last["peak_gpu_memory_mb"] / 1024,
+        "legend": Markup(legend(list(first), "legend")),
+        "models": sections.models_table(found, evaluation.confidence),
+        "pairs": sections.pairs_table(found),
+        "seeds_table": sections.seeds_table(found),
+        "differences": Markup(figures.difference_plot(pairs, "differences")) if len(pairs) else None,
+        "forests": [Markup(figures.forest_plot(first, metric, metric)) for metric in figures.METRIC_NAMES],
+        "matrix": sections.matrix_table(found, "roc_auc"),
+        "by_model": sections.pathology_tables(found),
+        "details": [_details(found, name, place, evaluation.level) for place, name in enumerate(found.pathologies)],
+        "subgroups": sections.subgroups_table(found, settings.max_rows),
+        "others": sections.other_tables(found, settings.max_rows),
     }
 
 
-def _rows_of(names: Sequence[str], count: int) -> list[Sequence[str]]:
-    return [names[first : first + count] for first in range(0, len(names), count)]
+def _details(found: Results, name: str, place: int, level: str) -> Details:
+    pairs = scored(found, name, level)
+    thresholds = {model: sections.threshold_of(found, model, name) for model in pairs}
+    panels = [
+        curves.roc_panel(pairs, f"roc{place}", name),
+        curves.precision_recall_panel(pairs, f"pr{place}", name),
+        curves.reliability_panel(pairs, f"reliability{place}", name),
+        curves.scores_panel(pairs, thresholds, f"scores{place}", name),
+    ]
+    return Details(name, [Markup(panel) for panel in panels], sections.confusion_table(found, name, level))
+
+
+def _cohort(found: Results, settings: ReportSettings) -> dict[str, Any]:
+    splits = _splits(found)
+    used = sum(split["volumes"] for split in splits.values())
+    left_out = found.excluded["volume"].nunique()
+    reasons = found.excluded.drop_duplicates("volume")["reason"].value_counts()
+    return {
+        "splits": splits,
+        "flow": {
+            "all": used + left_out,
+            "used": used,
+            "left_out": left_out,
+            "reasons": {sections.spoken_reason(name): count for name, count in reasons.items()},
+        },
+        "labels": sections.cohort_table(found),
+        "exclusions": sections.exclusion_tables(found, settings.max_rows),
+    }
+
+
+def _splits(found: Results) -> dict[str, dict[str, int]]:
+    rows = found.summary.drop_duplicates("split").set_index("split")[["patients", "scans", "volumes"]]
+    return {split: {key: int(value) for key, value in row.items()} for split, row in rows.to_dict("index").items()}
+
+
+def _training(found: Results) -> dict[str, Any]:
+    panels = figures.training_panels(found.histories)
+    return {"training": [Markup(panel) for panel in panels.values()], "cost": sections.cost_table(found)}
+
+
+def _examples(found: Results) -> dict[str, dict[str, list[Example]]]:
+    """Pictures by model and pathology."""
+    paths, rows = [], []
+    for model, table in found.examples.items():
+        for row in table.to_dict("records"):
+            paths.append(found.folder / "explanations" / model / row["picture"])
+            rows.append((model, row))
+    shown: dict[str, dict[str, list[Example]]] = {model: {} for model in found.examples}
+    for source, (model, row) in zip(embedded(paths), rows, strict=True):
+        threshold = sections.threshold_of(found, model, row["pathology"])
+        example = Example(
+            source=source,
+            pathology=row["pathology"],
+            outcome=row["outcome"],
+            volume=row["volume"],
+            probability=decimal(row["probability"], 2),
+            verdict=verdict(row["label"], row["probability"], threshold),
+            method=row["method"],
+        )
+        shown[model].setdefault(example.pathology, []).append(example)
+    return shown

@@ -1,20 +1,19 @@
-"""Where a network looks: a map over the volume, drawn on three planes through its peak."""
+"""Where a network looks: a map over the volume for one logit, and pictures of it for example scans."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
-from scipy.special import expit
 from torch import nn
 from torch.nn import functional
 
-from hounsfield.files import atomic_write
+from hounsfield.errors import TableError
 from hounsfield.progress import progress
+from hounsfield.report.examples import COLUMNS, choose_examples
+from hounsfield.report.planes import draw_planes
 from hounsfield.report.settings import ReportSettings
 from hounsfield.tables import write_table
 from hounsfield.training.checkpoints import load_model
@@ -22,10 +21,13 @@ from hounsfield.training.data import to_hu, to_input
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
 
-OUTCOMES = ("found", "missed", "false alarm")
-WINDOW_HU = (-1000.0, 400.0)
-# A coarser feature map than this shows nothing: Grad-CAM then takes an earlier layer.
+METHODS = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "gradient": "smoothed gradient x input"}
+# A feature map with fewer voxels along an axis shows no place: an earlier one is taken.
 FEWEST_VOXELS = 4
+# Of the input's range (-1 to 1), as Smilkov et al. (2017) advise.
+NOISE = 0.15
+# Voxels of the average that turns the gradient's speckle into places.
+SMOOTHED = 5
 
 
 def explain_model(
@@ -37,108 +39,114 @@ def explain_model(
     settings: ReportSettings,
     threads: int = 1,
 ) -> None:
-    """Write a picture for each example, and index.tsv: pathology, volume, outcome, probability, method, picture.
+    """Write a picture for each example, and index.tsv: the example's columns, peak_{z,y,x} (voxel), method, picture.
 
-    Raises CheckpointError or StoreError.
+    dataset: volume and key; predictions: of one split. Raises CheckpointError, StoreError, or TableError for
+    predictions of volumes that the dataset does not hold.
     """
     torch.set_num_threads(threads)
     model, content = load_model(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     preprocessing = PreprocessingSettings.from_config(content["preprocessing"])
-    keys = dataset.set_index("volume")["key"]
-    pathologies = content["pathologies"]
-    examples = pd.concat([choose_examples(predictions, name, settings.examples) for name in pathologies])
+    keys = dict(zip(dataset["volume"], dataset["key"], strict=True))
+    examples = choose_examples(predictions, content["pathologies"], settings.examples)
+    strangers = examples.loc[~examples["volume"].isin(keys), "volume"]
+    if len(strangers):
+        raise TableError(f"dataset: lacks the volume {strangers.iloc[0]!r} of the predictions; predict again")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for number, example in enumerate(progress(examples.itertuples(), len(examples), "examples")):
-        hu = to_hu(torch.from_numpy(store.read(keys[example.volume]))[None].to(device), preprocessing)
-        x_BCDHW = to_input(hu, content["windows"])
-        heat, method = saliency(model, x_BCDHW, pathologies.index(example.pathology))
-        picture = f"{number:03d}.png"
-        draw_planes(hu[0, 0].cpu().numpy(), heat, preprocessing.spacing, folder / picture)
-        rows.append({**example._asdict(), "method": method, "picture": picture})
-    columns = ["pathology", "volume", "outcome", "probability", "method", "picture"]
+    for number, example in enumerate(progress(examples.to_dict("records"), len(examples), "examples")):
+        hu = to_hu(torch.from_numpy(store.read(keys[example["volume"]]))[None].to(device), preprocessing)
+        column = content["pathologies"].index(example["pathology"])
+        heat, method = saliency(model, to_input(hu, content["windows"]), column, settings)
+        # Numbered, as names of labels and volumes may hold anything.
+        picture = f"{number:04d}.png"
+        draw_planes(hu[0, 0].cpu().numpy(), heat, preprocessing.spacing, settings.window, folder / picture)
+        peak = dict(zip(("peak_z", "peak_y", "peak_x"), np.unravel_index(heat.argmax(), heat.shape), strict=True))
+        rows.append(example | peak | {"method": method, "picture": picture})
+    columns = [*COLUMNS, "peak_z", "peak_y", "peak_x", "method", "picture"]
     write_table(pd.DataFrame(rows, columns=columns), folder / "index.tsv")
 
 
-def choose_examples(predictions: pd.DataFrame, pathology: str, count: int) -> pd.DataFrame:
-    """The surest finds, the surest misses and the surest false alarms, `count` of each."""
-    probability = expit(predictions[f"logit {pathology}"].to_numpy(float))
-    label = predictions[f"label {pathology}"].to_numpy(float)
-    table = pd.DataFrame({"pathology": pathology, "volume": predictions["volume"], "probability": probability})
-    positives = table[label == 1].sort_values("probability")
-    negatives = table[label == 0].sort_values("probability")
-    parts = (positives.iloc[::-1][:count], positives[:count], negatives.iloc[::-1][:count])
-    return pd.concat([part.assign(outcome=name) for part, name in zip(parts, OUTCOMES, strict=True)])
+def saliency(
+    model: nn.Module, x_BCDHW: torch.Tensor, pathology: int, settings: ReportSettings
+) -> tuple[np.ndarray, str]:
+    """Heat over the grid of one input (1, C, D, H, W) as (D, H, W), 0 to 1, and the method's name.
 
-
-def saliency(model: nn.Module, x_BCDHW: torch.Tensor, pathology: int) -> tuple[np.ndarray, str]:
-    """Heat from 0 to 1 over the input's grid (D, H, W), and the method: Grad-CAM, or gradient x input for others."""
-    layer = _last_fine_layer(model, x_BCDHW)
-    if layer is not None:
-        heat, method = _grad_cam(model, x_BCDHW, pathology, layer), "Grad-CAM"
+    A map that is zero everywhere (nothing speaks for the finding) stays zero. The same input gives the same map.
+    """
+    layer = None if settings.saliency == "gradient" else feature_layer(model, x_BCDHW)
+    if layer is None:
+        method = "gradient"
+        heat = _smooth_gradient(model, x_BCDHW, pathology, settings.samples)
     else:
-        heat, method = _gradient_times_input(model, x_BCDHW, pathology), "gradient x input"
-    heat = heat - heat.min()
-    return (heat / heat.max().clamp(min=1e-12)).cpu().numpy(), method
+        method = "grad_cam" if settings.saliency == "auto" else settings.saliency
+        heat = _class_activation(model, x_BCDHW, pathology, layer, mean_gradient=method == "grad_cam")
+    heat = heat / heat.max().clamp(min=torch.finfo(heat.dtype).tiny)
+    return heat.float().cpu().numpy(), METHODS[method]
 
 
-def _last_fine_layer(model: nn.Module, x_BCDHW: torch.Tensor) -> nn.Module | None:
-    """The last convolution whose output still tells places apart, of those that see the volume whole."""
-    shapes: dict[nn.Module, torch.Size] = {}
-    hooks = [
-        module.register_forward_hook(lambda module, _, output: shapes.__setitem__(module, output.shape))
-        for module in model.modules()
-        if isinstance(module, nn.Conv3d)
-    ]
-    with torch.no_grad():
-        model(x_BCDHW)
-    for hook in hooks:
-        hook.remove()
-    patches = any(isinstance(module, nn.LayerNorm) for module in model.modules())
-    fine = [module for module, shape in shapes.items() if min(shape[2:]) >= FEWEST_VOXELS]
-    return fine[-1] if fine and not patches else None
+def feature_layer(model: nn.Module, x_BCDHW: torch.Tensor) -> nn.Module | None:
+    """The deepest module whose output still tells places apart; None for a transformer, which has patches instead."""
+    if any(isinstance(module, nn.LayerNorm) for module in model.modules()):
+        return None
+    reached: list[nn.Module] = []
+
+    def note(module: nn.Module, _: tuple, output: object) -> None:
+        if isinstance(output, torch.Tensor) and output.dim() in (4, 5) and min(output.shape[2:]) >= FEWEST_VOXELS:
+            reached.append(module)
+
+    hooks = [module.register_forward_hook(note) for module in model.modules() if module is not model]
+    try:
+        with torch.no_grad():
+            model(x_BCDHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return reached[-1] if reached else None
 
 
-def _grad_cam(model: nn.Module, x_BCDHW: torch.Tensor, pathology: int, layer: nn.Module) -> torch.Tensor:
-    """Selvaraju et al., 2017: feature maps weighted by the mean gradient of the logit, what speaks against left out."""
-    kept = []
+def _class_activation(
+    model: nn.Module, x_BCDHW: torch.Tensor, pathology: int, layer: nn.Module, mean_gradient: bool
+) -> torch.Tensor:
+    """Feature maps weighted by the logit's gradient, what speaks against left out.
+
+    By its mean over the map (Grad-CAM, Selvaraju et al., 2017), or at each place (HiResCAM, Draelos and Carin, 2020).
+    """
+    kept: list[torch.Tensor] = []
     hook = layer.register_forward_hook(lambda _, __, output: kept.append(output))
-    with torch.enable_grad():
-        logit = model(x_BCDHW)[0, pathology]
-        (gradient,) = torch.autograd.grad(logit, kept[0])
-    hook.remove()
-    heat = functional.relu((gradient.mean(dim=(2, 3, 4), keepdim=True) * kept[0]).sum(dim=1, keepdim=True))
-    return functional.interpolate(heat.detach(), x_BCDHW.shape[2:], mode="trilinear")[0, 0]
+    try:
+        with torch.enable_grad():
+            logit = model(x_BCDHW.requires_grad_())[0, pathology]
+            (gradient,) = torch.autograd.grad(logit, kept[-1])
+    finally:
+        hook.remove()
+    # A slice network's maps are (slices, C, h, w): the slices are the third axis.
+    features, gradient = (_as_volume(each.detach()) for each in (kept[-1], gradient))
+    if mean_gradient:
+        gradient = gradient.mean(dim=(2, 3, 4), keepdim=True)
+    heat = functional.relu((gradient * features).sum(dim=1, keepdim=True))
+    return _upsampled(heat, x_BCDHW.shape[2:])
 
 
-def _gradient_times_input(model: nn.Module, x_BCDHW: torch.Tensor, pathology: int) -> torch.Tensor:
-    """Baehrens et al., 2010, times the input, smoothed over five voxels."""
-    x_BCDHW = x_BCDHW.clone().requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(model(x_BCDHW)[0, pathology], x_BCDHW)
-    heat = (gradient * x_BCDHW).detach().abs().sum(dim=1, keepdim=True)
-    return functional.avg_pool3d(heat, 5, stride=1, padding=2)[0, 0]
+def _as_volume(maps: torch.Tensor) -> torch.Tensor:
+    return maps if maps.dim() == 5 else maps.transpose(0, 1).unsqueeze(0)
 
 
-def draw_planes(hu: np.ndarray, heat: np.ndarray, spacing: Sequence[float], path: Path) -> None:
-    """Axial, coronal and sagittal plane through the peak of `heat`, superior and anterior up, in true proportions."""
-    z, y, x = np.unravel_index(np.argmax(heat), heat.shape)
-    dz, dy, dx = spacing
-    planes = [
-        ("axial", hu[z], heat[z], dy / dx, "upper"),
-        ("coronal", hu[:, y], heat[:, y], dz / dx, "lower"),
-        ("sagittal", hu[:, :, x], heat[:, :, x], dz / dy, "lower"),
-    ]
-    figure = Figure(figsize=(6, 2.2), dpi=110, layout="constrained")
-    for axes, (name, image, glow, aspect, origin) in zip(figure.subplots(1, 3), planes, strict=True):
-        low, high = WINDOW_HU
-        axes.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=aspect, origin=origin)
-        colours = matplotlib.colormaps["inferno"](glow)
-        colours[..., 3] = 0.6 * glow
-        axes.imshow(colours, aspect=aspect, origin=origin)
-        axes.set_title(name, fontsize=8)
-        axes.set_axis_off()
-    with atomic_write(path) as partial:
-        figure.savefig(partial, format="png")
+def _upsampled(heat: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    return functional.interpolate(heat, tuple(shape), mode="trilinear", align_corners=False)[0, 0]
+
+
+def _smooth_gradient(model: nn.Module, x_BCDHW: torch.Tensor, pathology: int, samples: int) -> torch.Tensor:
+    """Gradient times input, averaged over noisy copies (Smilkov et al., 2017), then over neighbouring voxels."""
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros_like(x_BCDHW)
+    for _ in range(samples):
+        noise = torch.randn(x_BCDHW.shape, generator=generator).to(x_BCDHW.device) * (2 * NOISE)
+        noisy = (x_BCDHW + noise).detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(model(noisy)[0, pathology], noisy)
+        total += gradient
+    heat = (total / samples * (x_BCDHW + 1)).abs().sum(dim=1, keepdim=True)
+    return functional.avg_pool3d(heat, SMOOTHED, stride=1, padding=SMOOTHED // 2, count_include_pad=False)[0, 0]

@@ -1,0 +1,118 @@
+"""What the tables say, in the terms of the page's questions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hounsfield.report.results import MACRO, Results
+
+VERDICTS = {
+    (1, True): "true positive",
+    (1, False): "false negative",
+    (0, True): "false positive",
+    (0, False): "true negative",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A model's metric minus another's, on the same resamples; nan where undefined."""
+
+    other: str
+    value: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Best:
+    """The model with the highest macro AUROC, and its difference from each other model, the nearest first."""
+
+    model: str
+    value: float
+    low: float
+    high: float
+    differences: list[Difference]
+
+    @property
+    def rivals(self) -> list[str]:
+        """Models that chance alone may have put behind it."""
+        return [each.other for each in self.differences if not each.low > 0]
+
+
+def best_model(results: Results) -> Best | None:
+    """The best by macro AUROC; None if it is undefined for all."""
+    models = results.comparison["models"]
+    macro = models[models["metric"] == "roc_auc_macro"].dropna(subset="value")
+    if macro.empty:
+        return None
+    macro = macro.sort_values("value", ascending=False, kind="stable")
+    first = macro.iloc[0]
+    pairs = results.comparison["pairs"]
+    pairs = pairs[(pairs["metric"] == "roc_auc") & (pairs["pathology"] == MACRO)]
+    found = {each.other: each for each in differences_of(pairs, first["model"])}
+    unknown = (np.nan,) * 4
+    others = [found.get(other, Difference(other, *unknown)) for other in macro["model"][1:]]
+    return Best(first["model"], first["value"], first["low"], first["high"], others)
+
+
+def differences_of(pairs: pd.DataFrame, model: str) -> list[Difference]:
+    """`model` minus each other one, from rows that have it on either side."""
+    found = []
+    for row in pairs.to_dict("records"):
+        if row["model_a"] == model:
+            found.append(Difference(row["model_b"], row["difference"], row["low"], row["high"], row["p"]))
+        elif row["model_b"] == model:
+            found.append(Difference(row["model_a"], -row["difference"], -row["high"], -row["low"], row["p"]))
+    return found
+
+
+def clear_winners(pairs: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Pathology -> the model whose difference from every other one is above zero with its whole interval."""
+    winners = {}
+    pairs = pairs[pairs["metric"] == metric]
+    for pathology, rows in pairs.groupby("pathology", sort=False):
+        for model in pd.unique(rows[["model_a", "model_b"]].to_numpy().ravel()):
+            found = differences_of(rows, model)
+            if found and all(each.low > 0 for each in found):
+                winners[pathology] = model
+    return winners
+
+
+def confusion(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, int]:
+    """Counts by verdict, of labels and probabilities (N,); at or above the threshold is a finding."""
+    called = probabilities >= threshold
+    return {name: int(((labels == label) & (called == call)).sum()) for (label, call), name in VERDICTS.items()}
+
+
+def verdict(label: float, probability: float, threshold: float) -> str:
+    """True or false, positive or negative; what the label says where no threshold is known."""
+    if pd.isna(threshold):
+        return "with the finding" if label == 1 else "without it"
+    return VERDICTS[int(label), bool(probability >= threshold)]
+
+
+def caveats(results: Results, best: Best | None, least: int = 10) -> list[str]:
+    """What a reader should bear in mind, in sentences."""
+    said = []
+    table = next(iter(results.first.values()))
+    few = table[(table["n_positive"] < least) | (table["n_negative"] < least)]
+    if len(few):
+        count = "One label has" if len(few) == 1 else f"{len(few)} of {len(table)} labels have"
+        said.append(f"{count} fewer than {least} positive or negative test scans: read the intervals, not the values.")
+    undefined = table[table["roc_auc"].isna()]
+    if len(undefined):
+        names = ", ".join(undefined["pathology"])
+        said.append(f"Undefined on the test split, and left out of the macro means: {names}.")
+    if not results.several_seeds:
+        said.append("Each model was trained once: how much another seed would change is not known.")
+    if best is not None and best.differences:
+        said.append("The best model was picked on these same test scans, which flatters it a little.")
+    return said

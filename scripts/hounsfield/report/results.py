@@ -1,0 +1,116 @@
+"""What the run left on disk, read for the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hounsfield.evaluation.scores import gather_scores
+from hounsfield.tables import read_table
+
+NAMES = ["volume", "scan", "patient"]
+MACRO = "(macro)"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables of one run. Those by model and seed are nested dicts; `comparison` holds every table of that folder."""
+
+    folder: Path
+    pathologies: list[str]
+    per_pathology: dict[str, dict[int, pd.DataFrame]]
+    overall: dict[str, dict[int, pd.DataFrame]]
+    predictions: dict[str, pd.DataFrame]
+    histories: dict[str, dict[int, pd.DataFrame]]
+    comparison: dict[str, pd.DataFrame]
+    examples: dict[str, pd.DataFrame]
+    summary: pd.DataFrame
+    excluded: pd.DataFrame
+    stages: pd.DataFrame
+
+    @property
+    def first(self) -> dict[str, pd.DataFrame]:
+        """per_pathology of each model's first seed."""
+        return {model: next(iter(seeds.values())) for model, seeds in self.per_pathology.items()}
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether each model was trained more than once."""
+        return any(len(seeds) > 1 for seeds in self.per_pathology.values())
+
+
+def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str], seeds: Sequence[int]) -> Results:
+    """Everything below results/{name} that the page shows. Raises TableError if a table is missing or damaged."""
+
+    def each(pattern: str, text: Sequence[str] = ()) -> dict[str, dict[int, pd.DataFrame]]:
+        return {
+            model: {seed: read_table(folder / pattern.format(model=model, seed=seed), text) for seed in seeds}
+            for model in models
+        }
+
+    comparison = {path.stem: _names_as_text(path) for path in sorted((folder / "comparison").glob("*.tsv"))}
+    for name in ("models", "pairs"):
+        if name not in comparison:
+            comparison[name] = read_table(folder / f"comparison/{name}.tsv", ["model", "metric"])
+    return Results(
+        folder=folder,
+        pathologies=list(config["cohort"]["pathologies"]),
+        per_pathology=each("metrics/{model}/seed{seed}/per_pathology.tsv", ["pathology"]),
+        overall=each("metrics/{model}/seed{seed}/overall.tsv", ["metric"]),
+        predictions={
+            model: read_table(folder / f"predictions/{model}/seed{seeds[0]}/test.tsv", NAMES) for model in models
+        },
+        histories=each("models/{model}/seed{seed}/history.tsv"),
+        comparison=comparison,
+        examples={model: _examples(folder / "explanations" / model / "index.tsv") for model in models},
+        summary=read_table(folder / "cohort/summary.tsv", ["split", "label"]),
+        excluded=read_table(folder / "cohort/excluded.tsv", ["volume", "reason", "detail"]),
+        stages=_stages(folder / "benchmarks"),
+    )
+
+
+def scored(results: Results, pathology: str, level: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By model: labels and probabilities (N,) of the test scans (or volumes) whose label is known, first seed."""
+    pairs = {}
+    for model, table in results.predictions.items():
+        scores = gather_scores(table, [pathology], level)
+        known = ~np.isnan(scores.labels[:, 0])
+        pairs[model] = (scores.labels[known, 0], scores.probabilities[known, 0])
+    return pairs
+
+
+def _names_as_text(path: Path) -> pd.DataFrame:
+    """A table whose columns of names, if it has them, stay as they are written ("001", "NA")."""
+    header = read_table(path).columns
+    names = ("model", "model_a", "model_b", "pathology", "metric", "variable", "subgroup", "group", "label")
+    return read_table(path, [column for column in header if column in names])
+
+
+def _examples(path: Path) -> pd.DataFrame:
+    return read_table(path, ["pathology", "volume", "outcome", "method", "picture"])
+
+
+def _stages(folder: Path) -> pd.DataFrame:
+    """Snakemake's benchmarks, summed by stage: jobs, hours, hours of processor time, largest memory in GiB."""
+    rows = []
+    for path in sorted(folder.rglob("*.tsv")):
+        # Snakemake writes NA, and "-" for what it could not measure.
+        table = read_table(path).apply(pd.to_numeric, errors="coerce")
+        if {"s", "max_rss", "cpu_time"} <= set(table):
+            stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
+            rows.append({"stage": stage, **table[["s", "max_rss", "cpu_time"]].iloc[-1].to_dict()})
+    columns = {"s": "hours", "cpu_time": "processor_hours", "max_rss": "memory_gib"}
+    frame = pd.DataFrame(rows, columns=["stage", *columns]).rename(columns=columns)
+    grouped = frame.groupby("stage", sort=False)
+    stages = grouped.agg(
+        jobs=("stage", "size"),
+        hours=("hours", "sum"),
+        processor_hours=("processor_hours", "sum"),
+        memory_gib=("memory_gib", "max"),
+    )
+    stages[["hours", "processor_hours"]] /= 3600
+    stages["memory_gib"] /= 1024
+    return stages.sort_values("hours", ascending=False).reset_index()
