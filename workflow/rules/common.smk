@@ -65,7 +65,3 @@ def model_settings(wildcards):
 def training_settings(wildcards):
     own = config["models"][wildcards.model].get("training", {})
     return canonical(merged(config["training"], own))
-
-
-def gpus(wildcards):
-    return config["models"][wildcards.model]["gpus"]

@@ -24,9 +24,8 @@ class ModelSettings:
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any], in_channels: int, shape: tuple) -> "ModelSettings":
-        """Raises ConfigError for an unknown key; `gpus` and `training` in the block are the workflow's own."""
-        own = {key: value for key, value in block.items() if key not in ("gpus", "training")}
-        return settings_from(cls, own | {"in_channels": in_channels, "shape": shape}, "models")
+        """Raises ConfigError for an unknown key."""
+        return settings_from(cls, dict(block) | {"in_channels": in_channels, "shape": shape}, "models")
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as a checkpoint holds them."""
