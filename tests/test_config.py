@@ -1,0 +1,130 @@
+"""The configuration: what is wrong is named in one line, and the schema knows every setting of the library."""
+
+import copy
+import dataclasses
+
+import pytest
+import yaml
+
+from hounsfield.cohort.settings import CohortSettings, SplitSettings
+from hounsfield.config import canonical, check_config, check_tables, merged
+from hounsfield.errors import ConfigError
+from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.models.create import architectures
+from hounsfield.report.settings import ReportSettings
+from hounsfield.training.settings import TrainingSettings
+from hounsfield.volumes.settings import PreprocessingSettings
+from tests.workflow.conftest import ROOT
+
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+def changed(path, value):
+    """The demo's configuration with one key set: "training.epochs" and a value."""
+    config = copy.deepcopy(CONFIG)
+    *parents, last = path.split(".")
+    block = config
+    for name in parents:
+        block = block.setdefault(name, {})
+    block[last] = value
+    return config
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
+def test_the_configurations_of_the_project_are_sound(name):
+    check_config(yaml.safe_load((ROOT / "config" / name).read_text()), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "path, value, message",
+    [
+        ("training.epoch", 3, "config: training.epoch: unknown key; did you mean 'epochs'?"),
+        ("colour", 3, "config: colour: unknown key"),
+        ("training.epochs", "many", "config: training.epochs: 'many' is not of type 'integer'"),
+        ("training.epochs", 0, "config: training.epochs: 0 is less than the minimum of 1"),
+        ("models.vit3d.architecture", "vit4d", "config: models.vit3d.architecture: 'vit4d' is not one of resnet3d"),
+        ("models.vit3d.training", {"epocs": 1}, "config: models.vit3d.training.epocs: unknown key; did you mean"),
+        ("preprocessing.spacing", [1, 1], "config: preprocessing.spacing: [1, 1] is too short"),
+        ("name", "../elsewhere", "config: name: '../elsewhere' does not match"),
+        ("evaluation.threshold", "best", "config: evaluation.threshold: 'best' is not one of youden"),
+        ("training.loss.kind", "dice", "config: training.loss.kind: 'dice' is not one of bce"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(path, value, message):
+    with pytest.raises(ConfigError) as error:
+        check_config(changed(path, value), SCHEMA)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 1 and lines[0].startswith(message), lines
+
+
+def test_what_is_missing_is_named():
+    config = copy.deepcopy(CONFIG)
+    del config["preprocessing"]["spacing"], config["models"]
+    with pytest.raises(ConfigError) as error:
+        check_config(config, SCHEMA)
+    assert str(error.value) == "config: models: is required\nconfig: preprocessing.spacing: is required"
+
+
+def test_tables_are_looked_for_before_any_work(tmp_path):
+    (tmp_path / "volumes").mkdir()
+    (tmp_path / "labels.csv").write_text("VolumeName,Lung nodule,Emphisema\n")
+    cohort = {"volumes": str(tmp_path / "volumes"), "labels": [str(tmp_path / "labels.csv")], "metadata": []}
+    check_tables({"cohort": cohort | {"pathologies": ["Lung nodule"]}})
+    with pytest.raises(ConfigError, match=r"no column 'Emphysema'; did you mean 'Emphisema'\?"):
+        check_tables({"cohort": cohort | {"pathologies": ["Emphysema"]}})
+    with pytest.raises(ConfigError, match=r"none\.csv does not exist"):
+        check_tables({"cohort": cohort | {"labels": [str(tmp_path / "none.csv")], "pathologies": ["Lung nodule"]}})
+    with pytest.raises(ConfigError, match="is not a folder"):
+        check_tables({"cohort": cohort | {"volumes": str(tmp_path / "none"), "pathologies": ["Lung nodule"]}})
+
+
+@pytest.mark.parametrize(
+    "block, settings",
+    [
+        ("cohort", CohortSettings),
+        ("split", SplitSettings),
+        ("preprocessing", PreprocessingSettings),
+        ("training", TrainingSettings),
+        ("evaluation", EvaluationSettings),
+        ("report", ReportSettings),
+    ],
+)
+def test_schema_and_library_know_the_same_settings(block, settings):
+    described = SCHEMA["$defs"]["training"] if block == "training" else SCHEMA["properties"][block]
+    assert set(described["properties"]) == {field.name for field in dataclasses.fields(settings)}
+    for field in dataclasses.fields(settings):
+        if dataclasses.is_dataclass(field.default_factory):
+            nested = {each.name for each in dataclasses.fields(field.default_factory)}
+            assert set(described["properties"][field.name]["properties"]) == nested, field.name
+
+
+def test_schema_and_library_agree_on_defaults():
+    for block, settings in (("evaluation", EvaluationSettings()), ("report", ReportSettings())):
+        for name, described in SCHEMA["properties"][block]["properties"].items():
+            assert canonical(getattr(settings, name)) == described["default"], name
+
+
+def test_schema_and_library_know_the_same_architectures():
+    described = SCHEMA["properties"]["models"]["additionalProperties"]["properties"]["architecture"]
+    assert sorted(described["enum"]) == architectures()
+
+
+def test_every_key_is_explained():
+    text = (ROOT / "config/README.md").read_text()
+    blocks = [SCHEMA, *SCHEMA["properties"].values(), SCHEMA["$defs"]["training"]]
+    blocks.append(SCHEMA["properties"]["models"]["additionalProperties"])
+    for block in blocks:
+        for name in block.get("properties", {}):
+            assert f"`{name}`" in text, name
+
+
+def test_canonical_settings_do_not_know_the_order_of_keys():
+    one, other = {"b": [1, {"y": 2, "x": 1}], "a": None}, {"a": None, "b": [1, {"x": 1, "y": 2}]}
+    assert repr(canonical(one)) == repr(canonical(other))
+
+
+def test_a_models_training_is_laid_over_the_common_one():
+    base = {"epochs": 5, "loss": {"kind": "bce", "gamma": 2}}
+    assert merged(base, {"loss": {"kind": "focal"}}) == {"epochs": 5, "loss": {"kind": "focal", "gamma": 2}}
+    assert base["loss"]["kind"] == "bce"
