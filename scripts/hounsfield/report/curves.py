@@ -12,6 +12,8 @@ SIZE = (2.9, 2.75)
 # More points than this are drawn on top of one another.
 POINTS = 120
 BINS = 8
+# Where a model's scans with and without the finding are drawn, about its own line.
+OFFSETS = {1: -0.16, 0: 0.16}
 GUIDE = {"color": COLOURS[6], "linewidth": 1, "linestyle": "--"}
 
 # Of one pathology, by model: labels (N,) of 1 and 0, probabilities (N,), unknown labels left out.
@@ -57,10 +59,11 @@ def scores_panel(scored: Scored, thresholds: Mapping[str, float], key: str, name
     """Probabilities of scans with (upper line) and without the finding: range, middle half, median; the threshold."""
     with drawing(SIZE[0], SIZE[1]) as (figure, axes):
         for rank, (model, (labels, probabilities)) in enumerate(scored.items()):
-            for place, kind in ((rank - 0.16, 1), (rank + 0.16, 0)):
-                _summary_line(axes, probabilities[labels == kind], place, rank, filled=kind == 1)
+            for kind, offset in OFFSETS.items():
+                _summary_line(axes, probabilities[labels == kind], rank + offset, rank, filled=kind == 1)
             axes.vlines(thresholds[model], rank - 0.38, rank + 0.38, color=COLOURS[6], linewidth=1.2)
-        axes.set_yticks(range(len(scored)), ["+\n−"] * len(scored), linespacing=0.9)
+        places = [rank + offset for rank in range(len(scored)) for offset in OFFSETS.values()]
+        axes.set_yticks(places, ["+", "−"] * len(scored))
         axes.set_ylim(len(scored) - 0.5, -0.5)
         axes.set_xlim(-0.02, 1.02)
         axes.grid(False, axis="y")

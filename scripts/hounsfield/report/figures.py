@@ -68,6 +68,7 @@ def training_panels(histories: Mapping[str, Mapping[int, pd.DataFrame]]) -> dict
             axes.set_xlabel("epoch")
             axes.set_title(title, loc="left")
             axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             if drawn:
                 figures[column] = to_svg(figure, f"training{number}", title)
     return figures

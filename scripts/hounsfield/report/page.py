@@ -1,5 +1,7 @@
 """One self-contained page: which model is best, where, on whom, and how to do it again."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -39,6 +41,7 @@ class Details:
     """One pathology's figures and counts."""
 
     name: str
+    legend: Markup
     figures: list[Markup]
     counts: Table
 
@@ -81,7 +84,9 @@ def render(content: Mapping[str, Any]) -> str:
     files = resources.files("hounsfield.report")
     parts = {"css": "page.css", "js": "page.js"}
     texts = {key: Markup(files.joinpath(name).read_text(encoding="utf-8")) for key, name in parts.items()}
-    return engine.get_template("page.html").render(**content, **texts)
+    # The browser runs this script and no other, and asks no network for anything.
+    script = base64.b64encode(hashlib.sha256(texts["js"].encode()).digest()).decode()
+    return engine.get_template("page.html").render(**content, **texts, script_digest=script)
 
 
 def _answer(found: Results) -> dict[str, Any]:
@@ -94,7 +99,8 @@ def _scores(found: Results, evaluation: EvaluationSettings, settings: ReportSett
     pairs = found.comparison["pairs"]
     pairs = pairs[pairs["metric"] == "roc_auc"]
     return {
-        "legend": Markup(legend(list(first), "legend")),
+        # One for each place, as ids must not repeat.
+        "legends": {place: Markup(legend(list(first), f"{place}-legend")) for place in ("all", "training")},
         "models": sections.models_table(found, evaluation.confidence),
         "pairs": sections.pairs_table(found),
         "seeds_table": sections.seeds_table(found),
@@ -117,7 +123,8 @@ def _details(found: Results, name: str, place: int, level: str) -> Details:
         curves.reliability_panel(pairs, f"reliability{place}", name),
         curves.scores_panel(pairs, thresholds, f"scores{place}", name),
     ]
-    return Details(name, [Markup(panel) for panel in panels], sections.confusion_table(found, name, level))
+    names = Markup(legend(list(pairs), f"legend{place}"))
+    return Details(name, names, [Markup(panel) for panel in panels], sections.confusion_table(found, name, level))
 
 
 def _cohort(found: Results, settings: ReportSettings) -> dict[str, Any]:

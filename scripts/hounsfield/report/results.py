@@ -94,7 +94,7 @@ def _examples(path: Path) -> pd.DataFrame:
 
 
 def _stages(folder: Path) -> pd.DataFrame:
-    """Snakemake's benchmarks, summed by stage: jobs, hours, hours of processor time, largest memory in GiB."""
+    """Snakemake's benchmarks, summed by stage: jobs, seconds, seconds of processors, largest memory in GiB."""
     rows = []
     for path in sorted(folder.rglob("*.tsv")):
         # Snakemake writes NA, and "-" for what it could not measure.
@@ -102,15 +102,14 @@ def _stages(folder: Path) -> pd.DataFrame:
         if {"s", "max_rss", "cpu_time"} <= set(table):
             stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
             rows.append({"stage": stage, **table[["s", "max_rss", "cpu_time"]].iloc[-1].to_dict()})
-    columns = {"s": "hours", "cpu_time": "processor_hours", "max_rss": "memory_gib"}
+    columns = {"s": "seconds", "cpu_time": "processor_seconds", "max_rss": "memory_gib"}
     frame = pd.DataFrame(rows, columns=["stage", *columns]).rename(columns=columns)
     grouped = frame.groupby("stage", sort=False)
     stages = grouped.agg(
         jobs=("stage", "size"),
-        hours=("hours", "sum"),
-        processor_hours=("processor_hours", "sum"),
+        seconds=("seconds", "sum"),
+        processor_seconds=("processor_seconds", "sum"),
         memory_gib=("memory_gib", "max"),
     )
-    stages[["hours", "processor_hours"]] /= 3600
     stages["memory_gib"] /= 1024
-    return stages.sort_values("hours", ascending=False).reset_index()
+    return stages.sort_values("seconds", ascending=False).reset_index()

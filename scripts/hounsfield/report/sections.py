@@ -12,6 +12,7 @@ from hounsfield.report.tables import (
     Cell,
     Table,
     decimal,
+    duration,
     frame_table,
     heading,
     make_table,
@@ -208,15 +209,15 @@ def cost_table(results: Results) -> Table:
                 [
                     heading(f"{model}, seed {seed}"),
                     number(len(table), 0),
-                    # history.tsv counts seconds from the start of training, restarts included.
-                    number(last["seconds"] / 3600, 2),
+                    # Counted from the start of training, restarts included.
+                    duration(last["seconds"]),
                     number(table["samples_per_second"].median(), 1),
                     number(100 * table["data_wait_share"].mean(), 1),
                     number(last["peak_memory_mb"] / 1024, 1),
                     number(last["peak_gpu_memory_mb"] / 1024, 1, reason="no GPU"),
                 ]
             )
-    columns = ["Run", "Epochs", "Hours", "Volumes per second", "Waiting for data, %", "Memory, GiB", "GPU memory, GiB"]
+    columns = ["Run", "Epochs", "Time", "Volumes per second", "Waiting for data, %", "Memory, GiB", "GPU memory, GiB"]
     return make_table("What training took", columns, rows)
 
 
@@ -242,11 +243,16 @@ def stages_table(results: Results) -> Table | None:
     if results.stages.empty:
         return None
     rows = [
-        [heading(row["stage"]), number(row["jobs"], 0)]
-        + [number(row[column], 2, reason="not measured") for column in ("hours", "processor_hours", "memory_gib")]
+        [
+            heading(row["stage"].replace("_", " ")),
+            number(row["jobs"], 0),
+            duration(row["seconds"]),
+            duration(row["processor_seconds"]),
+            number(row["memory_gib"], 1, reason="not measured"),
+        ]
         for row in results.stages.to_dict("records")
     ]
-    columns = ["Stage", "Jobs", "Hours", "Processor hours", "Largest memory, GiB"]
+    columns = ["Stage", "Jobs", "Time", "Processor time", "Largest memory, GiB"]
     return make_table("What each stage took", columns, rows)
 
 

@@ -14,11 +14,15 @@ LARGEST_DOWNLOAD = 200_000
 
 @dataclass(frozen=True)
 class Cell:
-    """text; an interval or, for what is undefined, the reason; sort: number to sort by; heat: 0 to 1, its tint."""
+    """text; an interval or, for what is undefined, the reason; numeric: sorted by `sort`, a number or undefined.
+
+    heading: names its row. strong: bold. heat: 0 to 1, the strength of its tint.
+    """
 
     text: str
     interval: str = ""
     reason: str = ""
+    numeric: bool = False
     sort: float | None = None
     heading: bool = False
     strong: bool = False
@@ -48,9 +52,9 @@ class Table:
 def number(value: Any, digits: int = 3, low: Any = None, high: Any = None, reason: str = "", **more: Any) -> Cell:
     """A number with so many decimals, its interval if there is one; a dash and the reason for what is undefined."""
     if value is None or pd.isna(value):
-        return Cell(DASH, reason=reason, **more)
+        return Cell(DASH, reason=reason, numeric=True, **more)
     interval = "" if low is None or pd.isna(low) else f"{decimal(low, digits)} to {decimal(high, digits)}"
-    return Cell(decimal(value, digits), interval=interval, sort=float(value), **more)
+    return Cell(decimal(value, digits), interval=interval, numeric=True, sort=float(value), **more)
 
 
 def decimal(value: float, digits: int = 3) -> str:
@@ -64,8 +68,16 @@ def decimal(value: float, digits: int = 3) -> str:
 def p_value(value: Any) -> Cell:
     """A p value; below a thousandth it says only that."""
     if value is None or pd.isna(value):
-        return Cell(DASH, reason="undefined")
-    return Cell("< 0.001" if value < 0.001 else f"{value:.3f}", sort=float(value))
+        return Cell(DASH, reason="undefined", numeric=True)
+    return Cell("< 0.001" if value < 0.001 else f"{value:.3f}", numeric=True, sort=float(value))
+
+
+def duration(seconds: Any, reason: str = "not measured") -> Cell:
+    """A time in the unit that suits it."""
+    if seconds is None or pd.isna(seconds):
+        return Cell(DASH, reason=reason, numeric=True)
+    unit, size = next((unit for unit in (("h", 3600), ("min", 60)) if seconds >= unit[1]), ("s", 1))
+    return Cell(f"{seconds / size:.{0 if size == 1 else 1}f} {unit}", numeric=True, sort=float(seconds))
 
 
 def heading(text: Any) -> Cell:
@@ -87,7 +99,7 @@ def make_table(
 ) -> Table:
     """A table whose columns of numbers are known as such, for their alignment."""
     rows = [list(row) for row in rows]
-    numeric = [any(row[place].sort is not None for row in rows) for place in range(len(columns))]
+    numeric = [any(row[place].numeric for row in rows) for place in range(len(columns))]
     return Table(caption, columns, rows, note, download, numeric)
 
 

@@ -1,0 +1,167 @@
+"""The page as a whole: complete, self-contained, and safe against what tables may hold."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from hounsfield.errors import TableError
+from hounsfield.report.page import write_report
+
+HOSTILE = "<script>alert(\"x\")</script> & $\\frac{1}{2}$ 'größer' 肺"
+
+
+class Page(HTMLParser):
+    """Elements and texts of a page; raises AssertionError for an end tag without its start."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.texts = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.texts.append((self.open[-1] if self.open else "", text))
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def said(self):
+        return re.sub(r"\s+", " ", " ".join(text for tag, text in self.texts if tag not in ("style", "script")))
+
+
+def written(run):
+    write_report(run.folder, run.page, run.config, run.models, run.seeds)
+    return Page(run.page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(usual_run):
+    return Page(usual_run.page.read_text(encoding="utf-8"))
+
+
+def test_names_are_shown_as_text(page):
+    assert len(page.named("script")) == 1
+    assert page.said().count(HOSTILE) > 10
+    assert "<img src=x onerror=alert(1)>" in page.said() and '"quoted" <b>detail</b>' in page.said()
+    assert all(attributes["src"].startswith("data:image/") for attributes in page.named("img"))
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_nothing_is_fetched(page):
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "action", "data", "srcset", "poster"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:")), (tag, name, value)
+    styles = " ".join(text for tag, text in page.texts if tag == "style")
+    assert "@import" not in styles and "url(" not in styles
+    (policy,) = [meta["content"] for meta in page.named("meta") if meta.get("http-equiv")]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_every_figure_is_drawn_and_ids_are_unique(page, usual_run):
+    figures = page.named("svg")
+    # Differences, two forests, four panels a pathology, and the three quantities that the histories hold.
+    labels = [attributes["aria-label"] for attributes in figures]
+    expected = 1 + 2 + 4 * len(usual_run.pathologies) + 3
+    assert sum(not label.startswith("Legend") for label in labels) == expected
+    assert all(attributes["role"] == "img" for attributes in figures)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    used = {found for _, a in page.elements for found in re.findall(r"url\(#([^)]+)\)", " ".join(map(str, a.values())))}
+    used |= {a["xlink:href"][1:] for _, a in page.elements if a.get("xlink:href", "").startswith("#")}
+    assert len(used) > 10 and used <= set(ids)
+
+
+def test_figures_follow_the_page_in_colour(usual_run):
+    text = usual_run.page.read_text()
+    assert "currentColor" in text and "var(--line)" in text
+    assert "#010203" not in text and "#040506" not in text
+
+
+def test_tables_have_captions_and_scopes(page):
+    assert len(page.named("caption")) == len(page.named("table")) > 10
+    assert {attributes.get("scope") for attributes in page.named("th")} == {"col", "row"}
+    assert all(attributes["alt"] for attributes in page.named("img"))
+
+
+def test_undefined_is_a_dash_with_its_reason(page):
+    assert "Pleural effusion – no positives – no positives" in page.said()
+    assert "Undefined on the test split, and left out of the macro means: Pleural effusion." in page.said()
+    assert not re.search(r"\bnan\b", page.said(), re.IGNORECASE)
+
+
+def test_seeds_are_shown_when_there_are_several(page):
+    assert "Macro AUROC of each training" in page.said() and "Seed 5" in page.said()
+    assert "Each model was trained once" not in page.said()
+
+
+def test_exclusions_are_counted_by_reason(page):
+    assert "123 volumes in the tables or the folder" in page.said()
+    assert "3 left out: truncated 2, not hu 1" in page.said()
+
+
+def test_downloads_hold_the_tables(page, usual_run):
+    links = {a["download"]: a["href"] for a in page.named("a") if "download" in a}
+    assert {"models.tsv", "pairs.tsv", "excluded.tsv", "resnet3d-seed0-per_pathology.tsv"} <= set(links)
+    content = base64.b64decode(links["pairs.tsv"].partition("base64,")[2])
+    assert content == (usual_run.folder / "comparison/pairs.tsv").read_bytes()
+
+
+def test_one_model_and_one_seed_have_no_comparison(make_run):
+    said = written(make_run(models=("only",))).said()
+    assert "only has the highest macro AUROC" in said
+    assert "A minus B" not in said and "Each model was trained once" in said
+
+
+def test_the_best_model_is_named_with_every_difference(make_run):
+    said = written(make_run(models=("a", "b", "c"), pathologies=["x", "y"])).said()
+    assert "a has the highest macro AUROC on the test split: 0.900 (0.850 to 0.950)." in said
+    assert "0.200 above c (0.150 to 0.250, p < 0.001): a difference beyond chance" in said
+
+
+def test_further_tables_of_the_comparison_are_shown(make_run):
+    run = make_run(pathologies=["x"])
+    table = "variable\tgroup\tn\troc_auc\troc_auc_low\troc_auc_high\nsex\tF\t12\t0.7\t0.6\t0.8\nsex\tM\t3\t\t\t\n"
+    (run.folder / "comparison/subgroups.tsv").write_text(table)
+    (run.folder / "comparison/ensemble_scores.tsv").write_text("model\tvalue\nboth\t0.912\n")
+    said = written(run).said()
+    assert "sex F 12 0.700 0.600 to 0.800 sex M 3 –" in said
+    assert "Ensemble scores" in said and "0.912" in said
+
+
+def test_a_missing_table_is_named(make_run):
+    run = make_run(pathologies=["x"])
+    (run.folder / "comparison/pairs.tsv").unlink()
+    with pytest.raises(TableError, match=r"pairs\.tsv"):
+        written(run)
+    assert not run.page.exists()
+
+
+def test_the_page_is_the_same_when_written_again(make_run):
+    run = make_run(pathologies=["x"])
+    written(run)
+    before = run.page.read_bytes()
+    written(run)
+    assert run.page.read_bytes() == before
+
+
+def test_eighteen_labels_and_four_models_stay_under_five_megabytes(make_run):
+    labels = [f"Finding number {number}" for number in range(18)]
+    run = make_run(models=("a", "b", "c", "d"), pathologies=labels, patients=1500, edge=110)
+    written(run)
+    assert run.page.stat().st_size < 5_000_000
