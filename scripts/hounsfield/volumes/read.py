@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from hounsfield.volumes.arrays import read_itk, read_npz
+from hounsfield.volumes.dicom import read_dicom
 from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.nifti import read_nifti
 from hounsfield.volumes.volume import Volume, VolumeError
@@ -23,4 +25,24 @@ def read_volume(
     path = Path(path)
     if not path.exists():
         raise VolumeError("missing", "there is no such file; check cohort.volumes and cohort.path", path)
+    kind = "folder" if path.is_dir() else _kind(path)
+    if kind in ("folder", "dicom"):
+        return read_dicom(path)
+    if kind == "zip":
+        return read_npz(path, hu, rescale, spacing)
+    if kind == "itk":
+        return read_itk(path, hu, rescale)
     return read_nifti(path, hu, rescale, spacing)
+
+
+def _kind(path: Path) -> str:
+    """By what the file holds; its name decides only what has no signature."""
+    with open(path, "rb") as file:
+        start = file.read(132)
+    if start[128:] == b"DICM":
+        return "dicom"
+    if start.startswith(b"PK"):
+        return "zip"
+    if start.startswith(b"NRRD") or path.suffix.lower() in (".mha", ".mhd"):
+        return "itk"
+    return "nifti"
