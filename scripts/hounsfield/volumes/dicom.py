@@ -186,7 +186,7 @@ def _pixels(slices: list[Slice]) -> Iterator[np.ndarray]:
             stored = dataset.pixel_array
         except (AttributeError, ValueError, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
             short = str(error).splitlines()[0][:160]
-            cut = "length" in short.lower() or "unexpected end" in short.lower() or "no Pixel Data" in short
+            cut = any(words in short.lower() for words in ("less than expected", "length", "unexpected end"))
             reason = "truncated" if cut else "cannot_decode"
             raise VolumeError(reason, f"{short}; fetch or export the slice again", plane.path) from error
         stored = stored if plane.frame is None or stored.ndim == 2 else stored[plane.frame]

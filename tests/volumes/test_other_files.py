@@ -1,0 +1,74 @@
+"""Numpy archives, NRRD and MetaImage, identities, and the first thing that a user tries."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from hounsfield.inspect import main
+from hounsfield.volumes import VolumeError, read_volume
+from hounsfield.volumes.header import identity
+
+
+def test_a_numpy_archive_runs_to_inferior_posterior_and_left(tmp_path, chest):
+    np.savez_compressed(tmp_path / "trn1.npz", ct=chest[::-1])
+    volume = read_volume(tmp_path / "trn1.npz", spacing=(0.8, 0.8, 0.8))
+    np.testing.assert_array_equal(volume.hu, chest)
+    with pytest.raises(VolumeError) as error:
+        read_volume(tmp_path / "trn1.npz")
+    assert error.value.reason == "no_geometry"
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_nrrd_and_metaimage_keep_geometry(tmp_path, chest, suffix):
+    image = SimpleITK.GetImageFromArray(chest[::-1, :, ::-1])
+    image.SetSpacing((0.7, 0.8, 3.0))
+    image.SetDirection((-1, 0, 0, 0, 1, 0, 0, 0, -1))
+    SimpleITK.WriteImage(image, str(tmp_path / f"scan{suffix}"))
+    volume = read_volume(tmp_path / f"scan{suffix}")
+    np.testing.assert_array_equal(volume.hu, chest)
+    np.testing.assert_allclose(volume.spacing, (3.0, 0.8, 0.7))
+
+
+def test_a_cut_archive_is_refused(tmp_path, chest):
+    np.savez_compressed(tmp_path / "trn1.npz", ct=chest)
+    content = (tmp_path / "trn1.npz").read_bytes()
+    (tmp_path / "trn1.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(VolumeError) as error:
+        read_volume(tmp_path / "trn1.npz", spacing=(1, 1, 1))
+    assert error.value.reason == "truncated"
+
+
+def test_identity_follows_content_wherever_it_lies(tmp_path, chest):
+    np.savez_compressed(tmp_path / "a.npz", ct=chest)
+    np.savez_compressed(tmp_path / "b.npz", ct=chest + 1)
+    (tmp_path / "moved").mkdir()
+    shutil.copy(tmp_path / "a.npz", tmp_path / "moved/c.npz")
+    first, other, moved = (identity(tmp_path / name, tmp_path) for name in ("a.npz", "b.npz", "moved/c.npz"))
+    assert first == moved != other
+
+
+def test_a_folder_is_another_when_a_slice_changes(tmp_path):
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "scan/1.dcm").write_bytes(b"one")
+    before = identity(tmp_path / "scan", tmp_path)
+    assert identity(tmp_path / "scan", tmp_path) == before
+    (tmp_path / "scan/2.dcm").write_bytes(b"two")
+    assert identity(tmp_path / "scan", tmp_path) != before
+
+
+def test_inspect_tells_what_is_usable_and_what_is_not(tmp_path, chest, capsys):
+    image = SimpleITK.GetImageFromArray(chest)
+    SimpleITK.WriteImage(image, str(tmp_path / "scan.mha"))
+    (tmp_path / "page.nii.gz").write_bytes(b"<html>")
+    picture = tmp_path / "planes.png"
+    paths = [str(tmp_path / "page.nii.gz"), str(tmp_path / "scan.mha")]
+    assert main([*paths, "--json", "--png", str(picture)]) == 1
+    refused, usable = map(json.loads, capsys.readouterr().out.splitlines())
+    assert refused["reason"] == "not_an_image"
+    assert usable["verdict"] == "usable" and usable["shape_zyx"] == list(chest.shape)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert main([paths[1]]) == 0
+    assert "spacing_zyx_mm" in capsys.readouterr().out
