@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, rankdata
 
+ROUNDING = 1e-14
+
 
 @dataclass(frozen=True)
 class DeLong:
@@ -46,9 +48,12 @@ def delong_test(labels: np.ndarray, a: np.ndarray, b: np.ndarray, patients: np.n
     difference = above_a.mean() - above_b.mean()
     variance = _variance(above_a - above_b, below_a - below_b, patients[positive], patients[~positive])
     error = float(np.sqrt(max(variance, 0.0)))
-    # Equal rankings differ by nothing, with certainty.
-    z = difference / error if error > 0 else (np.nan if np.isnan(variance) or difference else 0.0)
-    return DeLong(above_a.mean(), above_b.mean(), difference, error, float(2 * norm.sf(abs(z))))
+    means = above_a.mean(), above_b.mean()
+    # Equal rankings differ by nothing, with certainty; what is left is rounding.
+    if abs(difference) < ROUNDING and not np.isnan(variance):
+        return DeLong(*means, difference, error, 1.0)
+    p = 2 * norm.sf(abs(difference) / error) if error > 0 else np.nan
+    return DeLong(*means, difference, error, float(p))
 
 
 def _variance(above: np.ndarray, below: np.ndarray, of_positive: np.ndarray, of_negative: np.ndarray) -> float:
@@ -56,9 +61,8 @@ def _variance(above: np.ndarray, below: np.ndarray, of_positive: np.ndarray, of_
     mean, size = above.mean(), max(of_positive.max(), of_negative.max()) + 1
     high = np.bincount(of_positive, above - mean, size)
     low = np.bincount(of_negative, below - mean, size)
-    clusters_high, clusters_low, clusters = (
-        len(np.unique(ids)) for ids in (of_positive, of_negative, [*of_positive, *of_negative])
-    )
+    kinds = (of_positive, of_negative, np.concatenate([of_positive, of_negative]))
+    clusters_high, clusters_low, clusters = (len(np.unique(ids)) for ids in kinds)
     if clusters_high < 2 or clusters_low < 2:
         return float("nan")
     spread_high = clusters_high / (clusters_high - 1) * np.sum(high**2)

@@ -52,6 +52,9 @@ class EvaluationSettings:
         _check(0 < settings.confidence < 1, "confidence", settings.confidence, "between 0 and 1")
         _check(settings.bins >= 2, "bins", settings.bins, "2 or more")
         _check(settings.min_group >= 1, "min_group", settings.min_group, "1 or more")
+        for column, edges in settings.bands.items():
+            rising = bool(edges) and list(edges) == sorted(set(edges))
+            _check(rising, f"bands.{column}", list(edges), "a list of rising numbers")
         for name in settings.protocols:
             _check(name in PROTOCOLS, "protocols", name, f"one of {', '.join(PROTOCOLS)}")
         return settings

@@ -1,0 +1,45 @@
+"""Cross-validation: every case scored by the network that did not see it, all folds together."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from hounsfield.errors import TableError
+from hounsfield.evaluation.bootstrap import bootstrap
+from hounsfield.evaluation.runs import prepare_run
+from hounsfield.evaluation.score import overall_table, pathology_table
+from hounsfield.evaluation.scores import Scores
+from hounsfield.evaluation.settings import EvaluationSettings
+
+
+def score_folds(
+    folds: Sequence[pd.DataFrame], pathologies: Sequence[str], settings: EvaluationSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`score_model`'s tables over all folds, from each fold's out-of-fold predictions (its validation split's).
+
+    A fold's calibration and thresholds come from the other folds; as each has its own, the threshold's cell is empty.
+    Raises TableError if there are fewer than two folds, or a patient is in two.
+    """
+    if len(folds) < 2:
+        raise TableError("cross-validation: one fold cannot get its thresholds from the others; give all folds")
+    for (a, first), (b, second) in combinations(enumerate(folds), 2):
+        both = set(first["patient"].astype(str)) & set(second["patient"].astype(str))
+        if both:
+            raise TableError(f"cross-validation: patient {min(both)} is in folds {a} and {b}; predict the folds again")
+    runs = []
+    for number, fold in enumerate(folds):
+        others = pd.concat([other for k, other in enumerate(folds) if k != number], ignore_index=True)
+        runs.append(prepare_run(others, fold, pathologies, settings))
+    scores = _joined([run.test for run in runs])
+    result = bootstrap(scores, np.concatenate([run.decisions for run in runs]), settings)
+    thresholds = np.full(len(pathologies), np.nan)
+    return pathology_table(scores, thresholds, result, pathologies), overall_table(result)
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "logits", "probabilities"))
+    firsts = np.cumsum([0, *(part.patients.max(initial=-1) + 1 for part in parts)])
+    patients = np.concatenate([part.patients + first for part, first in zip(parts, firsts, strict=False)])
+    return Scores(*arrays, patients, np.concatenate([part.units for part in parts]))

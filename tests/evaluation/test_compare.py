@@ -1,0 +1,195 @@
+"""Comparisons: paired, corrected, by subgroup, in ensembles, and refused where the scans differ."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from hounsfield.errors import TableError
+from hounsfield.evaluation import EvaluationSettings, compare_models, score_model
+from hounsfield.evaluation.ensembles import ensemble_run
+from hounsfield.evaluation.folds import score_folds
+from hounsfield.evaluation.pairs import MACRO, holm, p_value
+from hounsfield.evaluation.runs import prepare_run
+from hounsfield.evaluation.subgroups import groups_of, name_groups, to_numbers
+
+NAMES = ["A", "B", "C"]
+SETTINGS = EvaluationSettings(replicates=200)
+
+
+@pytest.fixture
+def predictions(make_predictions):
+    """Two models of unlike skill, two seeds each, on the same scans."""
+    return {
+        model: {seed: (make_predictions(seed, 40, skill, 1), make_predictions(seed, 40, skill, 2)) for seed in seeds}
+        for model, skill, seeds in (("good", 2.5, (0, 1)), ("poor", 0.3, (2, 3)))
+    }
+
+
+def test_models_are_the_mean_over_seeds(predictions):
+    tables = compare_models(predictions, NAMES, SETTINGS)
+    each = [score_model(*predictions["good"][seed], NAMES, SETTINGS)[1].set_index("metric") for seed in (0, 1)]
+    models = tables["models"].set_index(["model", "metric"])
+    values = [table.loc["roc_auc_macro", "value"] for table in each]
+    row = models.loc[("good", "roc_auc_macro")]
+    assert row["value"] == pytest.approx(np.mean(values), abs=1e-12)
+    assert row["spread"] == pytest.approx(np.std(values, ddof=1))
+    assert row["seeds"] == 2
+    assert row["low"] < row["value"] < row["high"]
+    seeds = tables["seeds"].set_index(["model", "seed", "metric"])["value"]
+    assert seeds[("good", 1, "roc_auc_macro")] == values[1]
+
+
+def test_a_difference_is_found_and_its_sign_and_interval_agree(predictions):
+    pairs = compare_models(predictions, NAMES, SETTINGS)["pairs"]
+    assert len(pairs) == 2 * (3 + 1)
+    auc = pairs[pairs["metric"] == "roc_auc"].set_index("pathology")
+    assert (auc["model_a"] + auc["model_b"] == "goodpoor").all()
+    assert np.allclose(auc["difference"], auc["a"] - auc["b"])
+    assert (auc["low"] > 0).all()
+    assert (auc["p"] <= 0.01).all()
+    assert (auc.loc[NAMES, "p_delong"] < 0.01).all()
+    assert auc["p_delong"].isna()[MACRO]
+    assert (auc["p_holm"] >= auc["p"]).all()
+    assert auc.loc[MACRO, "p_holm"] == auc.loc[MACRO, "p"]
+
+
+def test_a_model_does_not_differ_from_itself(predictions):
+    same = {"a": predictions["good"], "b": predictions["good"]}
+    pairs = compare_models(same, NAMES, SETTINGS)["pairs"]
+    assert (pairs[["difference", "low", "high"]] == 0).all(axis=None)
+    assert (pairs["p"] == 1).all()
+    assert (pairs["p_delong"].dropna() == 1).all()
+
+
+def test_comparisons_are_paired(make_predictions):
+    # A model and its copy with a little noise differ less surely than two models of their skill.
+    val, test = make_predictions(0, 60, 1.0, 1), make_predictions(0, 60, 1.0, 2)
+    noisy, other = test.copy(), make_predictions(9, 60, 1.0, 2)
+    noisy["logit A"] += np.random.default_rng(0).normal(0, 0.01, len(noisy))
+    runs = {"a": {0: (val, test)}, "b": {0: (val, noisy)}, "c": {0: (val, other)}}
+    pairs = compare_models(runs, NAMES, SETTINGS)["pairs"]
+    row = pairs[(pairs["pathology"] == "A") & (pairs["metric"] == "roc_auc")].set_index(["model_a", "model_b"])
+    width = row["high"] - row["low"]
+    assert width[("a", "b")] < width[("a", "c")] / 5
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=1, max_size=12))
+def test_holm_rejects_what_the_step_down_procedure_rejects(values):
+    p = np.array(values)
+    adjusted = holm(p)
+    known = np.sort(p[~np.isnan(p)])
+    for level in (0.01, 0.05, 0.3):
+        rejected = 0
+        while rejected < len(known) and known[rejected] * (len(known) - rejected) <= level:
+            rejected += 1
+        limit = known[rejected - 1] if rejected else -1.0
+        assert np.array_equal(adjusted <= level, p <= limit)
+    assert np.array_equal(np.isnan(adjusted), np.isnan(p))
+
+
+def test_p_values_of_resamples():
+    assert p_value(np.linspace(0.1, 1, 999)) == pytest.approx(2 / 1000)
+    assert p_value(np.array([-1.0, 1.0] * 50)) == 1
+    assert np.isnan(p_value(np.full(5, np.nan)))
+    assert np.isnan(p_value(np.append(np.full(20, np.nan), np.ones(80))))
+
+
+@pytest.mark.parametrize("change", ["scans", "labels"])
+def test_refuses_models_tested_on_other_scans(predictions, change):
+    val, test = predictions["poor"][3]
+    others = {"scans": test[test["patient"] != "p3"], "labels": test.assign(**{"label A": 1 - test["label A"]})}
+    predictions["poor"][3] = (val, others[change])
+    with pytest.raises(TableError, match="poor, seed 3: its test scans or labels"):
+        compare_models(predictions, NAMES, SETTINGS)
+
+
+def test_an_ensemble_is_the_mean_probability_with_thresholds_of_its_own(predictions):
+    runs = [prepare_run(*predictions["good"][seed], NAMES, SETTINGS) for seed in (0, 1)]
+    ensemble = ensemble_run(runs, SETTINGS)
+    mean = np.mean([run.test.probabilities for run in runs], axis=0)
+    assert ensemble.test.probabilities == pytest.approx(mean, abs=1e-12)
+    assert expit(ensemble.test.logits) == pytest.approx(mean, abs=1e-12)
+    assert not np.array_equal(ensemble.thresholds, runs[0].thresholds)
+    table = compare_models(predictions, NAMES, SETTINGS)["ensembles"].set_index(["ensemble", "metric"])
+    names = {"good, 2 seeds": 2, "poor, 2 seeds": 2, "all models": 4}
+    assert table["members"].groupby("ensemble").first().to_dict() == names
+    single = compare_models({"good": {0: predictions["good"][0]}}, NAMES, SETTINGS)["ensembles"]
+    assert single.empty
+
+
+def test_subgroups_are_scored_alone_and_small_ones_suppressed(predictions):
+    test = predictions["good"][0][1]
+    men = [f"p{i}" for i in range(28)]
+    metadata = test[["volume"]].assign(sex=np.where(test["patient"].isin(men), "M", "F"))
+    settings = EvaluationSettings(replicates=100, min_group=20)
+    table = compare_models({"good": {0: predictions["good"][0]}}, NAMES, settings, metadata)["subgroups"]
+    table = table.set_index(["group", "pathology"])
+    assert (table.loc["F", "suppressed"] == "yes").all()
+    assert table.loc["F", ["n", "n_positive", "roc_auc", "low", "high"]].isna().all(axis=None)
+    assert (table.loc["F", "patients"] == 12).all()
+    own = test[test["patient"].isin(men)]
+    alone = score_model(predictions["good"][0][0], own, NAMES, settings)[0].set_index("pathology")
+    assert np.allclose(table.loc["M"].loc[NAMES, "roc_auc"], alone["roc_auc"])
+    assert np.allclose(table.loc["M"].loc[NAMES, "low"], alone["roc_auc_low"])
+    assert table.loc[("M", "A"), "n_positive"] == alone.loc["A", "n_positive"]
+
+
+def test_groups_of_scans(make_predictions):
+    table = make_predictions(patients=12)
+    scan = table["scan"].value_counts().index[0]
+    kernels = pd.Series("soft", table.index)
+    kernels[table.index[table["scan"] == scan][0]] = "<b>sharp</b>"
+    metadata = table[["volume"]].assign(kernel=kernels)[table["patient"] != "p5"]
+    found = groups_of(metadata, table, "scan", {})["kernel"]
+    expected = pd.Series("soft", sorted(set(table["scan"])))
+    expected[scan] = "(mixed)"
+    expected[[name for name in expected.index if name.startswith("p5_")]] = "(unknown)"
+    assert found.tolist() == expected.tolist()
+
+
+def test_numbers_are_cut_into_bands():
+    ages = pd.Series(["063Y", "009M", "40", None, "80"])
+    assert to_numbers(ages).round(2).tolist()[:3] == [63.0, 0.75, 40.0]
+    names = name_groups(ages, [40, 60, 80])
+    assert names.tolist()[:3] == ["60 to 80", "under 40", "40 to 60"]
+    assert names[4] == "80 and over"
+    assert names.isna().tolist() == [False, False, False, True, False]
+    many = name_groups(pd.Series(np.arange(30.0)), None)
+    assert many.value_counts().tolist() == [10, 10, 10]
+    assert name_groups(pd.Series([1.0, 2.0, 1.0]), None).tolist() == ["1", "2", "1"]
+
+
+def test_costs_come_from_the_history(predictions):
+    history = pd.DataFrame(
+        {"seconds": [1800.0, 3600.0], "samples_per_second": [2.0, 4.0], "peak_memory_mb": [10.0, 12.0]}
+    )
+    cost = compare_models({"good": predictions["good"]}, NAMES, SETTINGS, histories={"good": {0: history, 1: history}})[
+        "cost"
+    ]
+    assert cost["training_hours"].tolist() == [1.0, 1.0]
+    assert cost["samples_per_second"].tolist() == [3.0, 3.0]
+    assert cost["peak_gpu_memory_mb"].isna().all()
+
+
+def test_folds_are_pooled_with_thresholds_of_the_others(make_predictions):
+    folds = [make_predictions(k, 20, 1.5, k, prefix=f"f{k}p") for k in range(3)]
+    per_pathology, overall = score_folds(folds, NAMES, SETTINGS)
+    assert per_pathology["n"].sum() == sum(
+        fold.drop_duplicates("scan")[[f"label {p}" for p in NAMES]].notna().sum().sum() for fold in folds
+    )
+    assert per_pathology["threshold"].isna().all()
+    assert overall["low"].notna().all()
+    changed = [folds[0].copy(), *folds[1:]]
+    for name in NAMES:
+        changed[0][f"label {name}"] = 1 - changed[0][f"label {name}"]
+    runs = [prepare_run(pd.concat(each[1:]), each[0], NAMES, SETTINGS).thresholds for each in (folds, changed)]
+    assert np.array_equal(*runs)
+    with pytest.raises(TableError, match="patient f0p0 is in folds 0 and 1"):
+        score_folds([folds[0], folds[0]], NAMES, SETTINGS)
+    with pytest.raises(TableError, match="one fold"):
+        score_folds(folds[:1], NAMES, SETTINGS)
