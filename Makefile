@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test setup lint format bench bench-gpu clean
+.PHONY: run test setup lint format bench clean
 
 run: setup
 	snakemake --cores all
@@ -33,10 +33,7 @@ format: setup
 	snakefmt workflow
 
 bench: setup
-	python -m tests.benchmarks
-
-bench-gpu: setup
-	python -m tests.benchmarks --gpu
+	for file in tests/benchmarks/*.py; do echo "== $$file"; python $$file || exit 1; done
 
 clean:
 	rm -rf $(VENV) results/*

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,8 +15,8 @@ from hounsfield.models.create import architectures
 from hounsfield.report.settings import ReportSettings
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.settings import PreprocessingSettings
-from tests.workflow.conftest import ROOT
 
+ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
@@ -69,8 +70,10 @@ def test_what_is_missing_is_named():
 def test_tables_are_looked_for_before_any_work(tmp_path):
     (tmp_path / "volumes").mkdir()
     (tmp_path / "labels.csv").write_text("VolumeName,Lung nodule,Emphisema\n")
+    (tmp_path / "labels.tsv").write_text("VolumeName\tLung nodule\n")
     cohort = {"volumes": str(tmp_path / "volumes"), "labels": [str(tmp_path / "labels.csv")], "metadata": []}
     check_tables({"cohort": cohort | {"pathologies": ["Lung nodule"]}})
+    check_tables({"cohort": cohort | {"labels": [str(tmp_path / "labels.tsv")], "pathologies": ["Lung nodule"]}})
     with pytest.raises(ConfigError, match=r"no column 'Emphysema'; did you mean 'Emphisema'\?"):
         check_tables({"cohort": cohort | {"pathologies": ["Emphysema"]}})
     with pytest.raises(ConfigError, match=r"none\.csv does not exist"):

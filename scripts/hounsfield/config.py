@@ -31,8 +31,11 @@ def check_tables(config: dict[str, Any]) -> None:
     if cohort.get("label_mapping"):
         return
     for path in cohort["labels"]:
+        kind = Path(path).suffix.lower()
+        if kind in (".xlsx", ".xls"):
+            continue  # opened by the manifest
         with open(path, newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), [])
+            header = next(csv.reader(file, delimiter="\t" if kind == ".tsv" else ","), [])
         missing = [name for name in cohort["pathologies"] if name not in header]
         if missing:
             raise ConfigError(

@@ -112,6 +112,15 @@ def test_a_table_gives_the_spacing_that_an_identity_affine_lacks(tmp_path, chest
     assert read_volume(path, spacing=SPACING_ZYX).spacing == SPACING_ZYX
 
 
+def test_an_identity_affine_is_no_geometry_where_a_table_gives_the_hu(tmp_path, chest):
+    array, _ = as_nifti(chest)
+    path = save(tmp_path / "scan.nii.gz", (array + 8192).astype(np.int16), np.eye(4))
+    assert read_volume(path, rescale=(1.0, -8192.0), spacing=SPACING_ZYX).hu_source == "table"
+    with pytest.raises(VolumeError) as error:
+        read_volume(path, rescale=(1.0, -8192.0))
+    assert error.value.reason == "no_geometry"
+
+
 REFUSED = {
     "several_frames": lambda array: np.stack([array, array], axis=-1),
     "one_slice": lambda array: array[:, :, :1],

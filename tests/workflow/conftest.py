@@ -61,6 +61,12 @@ class Project:
         file.write_text(text.replace(before, after, 1))
 
 
+@pytest.fixture
+def new_project(tmp_path):
+    """A function that makes a project of a configuration."""
+    return lambda config: Project(tmp_path, config)
+
+
 @pytest.fixture(scope="session")
 def tiny_config():
     return yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text())

@@ -1,22 +1,24 @@
 """Real CT through the whole workflow: a shorter run than the one that the README reports."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from hounsfield.tables import read_table
-from tests.workflow.conftest import ROOT, Project
 
 pytestmark = pytest.mark.workflow
 
+ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared/data/lidc"
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real cohort is not at {DATA}")
-def test_nodules_of_real_ct_are_told_apart(tmp_path):
+def test_nodules_of_real_ct_are_told_apart(new_project):
     config = yaml.safe_load((ROOT / "tests/workflow/lidc.yaml").read_text())
     config["cohort"] |= {"volumes": str(DATA / "volumes"), "labels": [str(DATA / "labels.csv")]}
     config["training"]["epochs"] = 12
-    project = Project(tmp_path, config)
+    project = new_project(config)
     project.run()
     dataset = read_table(project.results("cohort/dataset.tsv"), ["volume", "patient", "split"])
     assert len(dataset) == 795 and dataset["patient"].nunique() == 440

@@ -28,6 +28,8 @@ rule manifest:
     input:
         labels=config["cohort"]["labels"],
         metadata=config["cohort"]["metadata"],
+        lists=config["cohort"]["exclude"],
+        mapping=config["cohort"]["label_mapping"] or [],
         volumes=config["cohort"]["volumes"] if "demo" in config else [],
     output:
         manifest=f"{RESULTS}/cohort/manifest.tsv",

@@ -26,6 +26,10 @@ def read_nifti(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | No
     own = (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
     view, affine = to_lps_zyx(raw, affine_ras)
     values, source = choose_hu(view, own, hu, rescale, str(path))
+    if source == "table" and spacing is None and np.array_equal(affine_ras, np.eye(4)):
+        raise VolumeError(
+            "no_geometry", "its HU come from a table, which gives no spacing; its affine says nothing", path
+        )
     return Volume(values, spacing_of(affine), affine, source)
 
 
