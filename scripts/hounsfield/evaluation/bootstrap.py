@@ -66,13 +66,13 @@ def difference(a: Bootstrap, b: Bootstrap) -> Bootstrap:
 
 def point_metrics(sample: Sample) -> Metrics:
     """Metrics of the sample as it is, R = 1."""
-    return Metrics(*weighted_metrics(sample, np.ones((len(sample.cells), 1), np.uint16)))
+    return Metrics(*weighted_metrics(sample, np.ones((sample.cells.shape[1], 1), np.uint16)))
 
 
 def metrics_of(sample: Sample, blocks: Iterable[np.ndarray]) -> Metrics:
     """Metrics under each block of weights (N, up to 64), joined."""
     # An empty block in front gives the shapes where there is no other.
-    empty = np.zeros((len(sample.cells), 0), np.uint16)
+    empty = np.zeros((sample.cells.shape[1], 0), np.uint16)
     parts = [Metrics(*weighted_metrics(sample, block)) for block in chain([empty], blocks)]
     return _zipped(lambda *arrays: np.concatenate(arrays), parts)
 

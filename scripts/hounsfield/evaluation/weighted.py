@@ -27,7 +27,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Sample:
-    """What of scores and decisions the metrics need, sorted once for any number of resamples."""
+    """What of scores and decisions the metrics need, sorted once for any number of resamples.
+
+    cells (5 P, N): for each label true and false positives, positives, negatives, and squared errors.
+    """
 
     rankings: tuple[Ranking, ...]
     pooled: Ranking
@@ -42,7 +45,7 @@ def make_sample(scores: Scores, decisions: np.ndarray) -> Sample:
     positive, negative = scores.labels == 1, scores.labels == 0
     squared = np.where(positive | negative, (scores.probabilities - positive) ** 2, 0)
     cells = [positive & decisions, negative & decisions, positive, negative, squared]
-    return Sample(each, pooled, np.concatenate(cells, axis=1, dtype=np.float64))
+    return Sample(each, pooled, np.ascontiguousarray(np.concatenate(cells, axis=1, dtype=np.float64).T))
 
 
 def rank(labels: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> Ranking:
@@ -64,11 +67,11 @@ def weighted_metrics(sample: Sample, weights: np.ndarray) -> tuple[dict[str, np.
     weights = np.ascontiguousarray(weights)
     ranked = [ranking_metrics(ranking, weights) for ranking in sample.rankings]
     auc, precision = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
-    sums = (weights.T.astype(np.float64) @ sample.cells).reshape(weights.shape[1], 5, len(ranked))
+    sums = (sample.cells @ weights.astype(np.float64)).reshape(5, len(ranked), weights.shape[1])
     columns = {"roc_auc": auc, "average_precision": precision} | _from_sums(sums)
     overall = {f"{name}_macro": nanmean(values) for name, values in columns.items()}
     overall["roc_auc_micro"], overall["average_precision_micro"] = ranking_metrics(sample.pooled, weights)
-    pooled = _from_sums(sums.sum(axis=2, keepdims=True))
+    pooled = _from_sums(sums.sum(axis=1, keepdims=True))
     overall |= {f"{name}_micro": pooled[name][:, 0] for name in THRESHOLD_METRICS}
     return columns, overall | {"accuracy": overall["accuracy_micro"]}
 
@@ -92,40 +95,44 @@ def _rank_sums(positive, rows, ends, weights):
     """
     n = weights.shape[1]
     true, false, area, steps = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
-    tied_true, tied_false = np.zeros(n), np.zeros(n)
     start = 0
     for end in ends:
-        tied_true[:] = 0
-        tied_false[:] = 0
-        any_positive = False
-        for i in range(start, end):
-            row = weights[rows[i]]
-            if positive[i]:
-                any_positive = True
-                for r in range(n):
-                    tied_true[r] += row[r]
-            else:
-                for r in range(n):
-                    tied_false[r] += row[r]
-        if any_positive:
+        if end - start > 1:
+            _add_tied(positive[start:end], rows[start:end], weights, true, false, area, steps)
+        elif positive[start]:
+            row = weights[rows[start]]
             for r in range(n):
-                area[r] += tied_false[r] * (true[r] + tied_true[r] / 2)
-                true[r] += tied_true[r]
-                false[r] += tied_false[r]
+                true[r] += row[r]
                 # Before the first weight the step is 0 of 0; the larger divisor makes it 0.
-                steps[r] += tied_true[r] * true[r] / max(true[r] + false[r], 1.0)
+                steps[r] += row[r] * true[r] / max(true[r] + false[r], 1.0)
         else:
+            row = weights[rows[start]]
             for r in range(n):
-                area[r] += tied_false[r] * true[r]
-                false[r] += tied_false[r]
+                area[r] += row[r] * true[r]
+                false[r] += row[r]
         start = end
     # 0 / 0 is nan here: undefined.
     return area / (true * false), steps / true
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add_tied(positive, rows, weights, true, false, area, steps):
+    n = weights.shape[1]
+    tied_true, tied_false = np.zeros(n), np.zeros(n)
+    for i in range(len(rows)):
+        tied = tied_true if positive[i] else tied_false
+        for r in range(n):
+            tied[r] += weights[rows[i], r]
+    for r in range(n):
+        area[r] += tied_false[r] * (true[r] + tied_true[r] / 2)
+        true[r] += tied_true[r]
+        false[r] += tied_false[r]
+        steps[r] += tied_true[r] * true[r] / max(true[r] + false[r], 1.0)
+
+
 def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Metrics (R, P) of (R, 5, P): true positives, false positives, positives, negatives, squared errors."""
-    tp, fp, positives, negatives, squared = np.moveaxis(sums, 1, 0)
+    """Metrics (R, P) of (5, P, R): true positives, false positives, positives, negatives, squared errors."""
+    tp, fp, positives, negatives, squared = np.moveaxis(sums, 2, 1)
     sensitivity = _ratio(tp, positives)
     known = positives + negatives
     # Without a positive, F1 and precision could only be 0: that says nothing of the model.
