@@ -28,7 +28,7 @@ def read_nifti(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | No
     values, source = choose_hu(view, own, hu, rescale, str(path))
     if source == "table" and spacing is None and np.array_equal(affine_ras, np.eye(4)):
         raise VolumeError(
-            "no_geometry", "its HU come from a table, which gives no spacing; its affine says nothing", path
+            "no_geometry", "its HU come from a table, which gives no spacing, nor does its affine", path
         )
     return Volume(values, spacing_of(affine), affine, source)
 
