@@ -118,7 +118,7 @@ def _class_activation(
     hook = layer.register_forward_hook(lambda _, __, output: kept.append(output))
     try:
         with torch.enable_grad():
-            logit = model(x_BCDHW.requires_grad_())[0, pathology]
+            logit = model(x_BCDHW.detach().requires_grad_())[0, pathology]
             (gradient,) = torch.autograd.grad(logit, kept[-1])
     finally:
         hook.remove()
