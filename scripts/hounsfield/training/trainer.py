@@ -143,7 +143,7 @@ def validate_epoch(state: TrainingState, training: Training, row: dict[str, Any]
     if state.stopping.update(chosen, state.epoch) or state.stopping.best is None:
         state.best = {"weights": state.weights(), "epoch": state.epoch, "metrics": metrics}
     state.history.append(row)
-    state.epoch, state.window, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, row["seconds"]
+    state.epoch, state.window, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
     return row
 
 

@@ -14,6 +14,8 @@ Rescale = tuple[float, float]
 
 # No tissue and no noise reaches below this: what lies lower is padding.
 PADDING_BELOW_HU = -1500
+# Lossy compression and noise spread a constant padding this far.
+PADDING_SPREAD_HU = 100
 # Metal is stored up to 3071 by 12-bit scanners, up to 31743 by extended scales, as a few voxels.
 HIGHEST_COMMON_HU = 5000
 SAMPLES = 200_000
@@ -55,13 +57,15 @@ def choose_hu(
 
 def doubt_hu(values: np.ndarray) -> Doubt | None:
     """What speaks against `values` (finite, any shape) being HU of a CT; None if nothing does."""
-    values = values[values > PADDING_BELOW_HU] if _is_padded(values) else values
+    values = without_padding(values)
     if values.size == 0 or values.min() == values.max():
         return Doubt("constant", "all voxels have one value; the volume is empty")
     low, bottom, top, high = np.quantile(values, [0, 0.01, 0.99, 1])
     seen = f"values run from {low:g} to {high:g}, 98 % of them from {bottom:g} to {top:g}"
     if high - low <= 2 or (low >= 0 and high <= 255):
         return Doubt("windowed", f"{seen}: a window was applied before; give the volume in HU")
+    if low > -900 and (values == low).mean() > 0.2:
+        return Doubt("windowed", f"{seen}, many at {low:g}: a window was applied before; give the volume in HU")
     if bottom >= 0 and _has_peak_near_zero(values):
         return Doubt("not_hu", f"{seen}: stored values without their intercept; give it in a table (cohort.hu)")
     if low >= 0 and top > 300:
@@ -83,12 +87,15 @@ def apply_rescale(raw: np.ndarray, rescale: Rescale) -> np.ndarray:
         rounded = np.rint(hu)
         exact = np.array_equal(rounded, hu) and rounded.max() <= np.iinfo(np.int16).max
         return rounded.astype(np.int16) if exact else hu
-    bounds = int(raw.min()) * int(slope) + int(intercept), int(raw.max()) * int(slope) + int(intercept)
+    bounds = [int(end) * int(slope) + int(intercept) for end in (raw.min(), raw.max())]
+    limits = np.iinfo(np.int16)
     if raw.dtype == np.int16 and (slope, intercept) == (1, 0):
         hu = raw
+    elif max(abs(slope), abs(intercept), *map(abs, bounds)) <= limits.max:
+        # Arithmetic modulo 2**16 is exact where the result fits, and needs no wider copy of the volume.
+        hu = raw.astype(np.int16) * np.int16(slope) + np.int16(intercept)
     else:
-        wide = raw.astype(np.int64) * int(slope) + int(intercept)
-        hu = wide.clip(np.iinfo(np.int16).min, np.iinfo(np.int16).max).astype(np.int16)
+        hu = (raw.astype(np.int64) * int(slope) + int(intercept)).clip(limits.min, limits.max).astype(np.int16)
     if min(bounds) <= PADDING_BELOW_HU:
         hu = np.where(hu <= PADDING_BELOW_HU, np.int16(AIR_HU), hu)
     return hu
@@ -106,10 +113,18 @@ def _sample(raw: np.ndarray, path: str) -> np.ndarray:
     return values
 
 
-def _is_padded(values: np.ndarray) -> bool:
-    """Whether what lies below all tissue is one or two constants, and not a distribution such as air's."""
-    low = values[values <= PADDING_BELOW_HU]
-    return 0 < low.size < values.size and len(np.unique(low)) <= 2
+def without_padding(values: np.ndarray) -> np.ndarray:
+    """`values` less those that pad the field of view: one constant below all tissue, seen beside real tissue.
+
+    HU converted twice have their air there, too; but what is left of them then lacks the values of water and fat.
+    """
+    is_low = values <= PADDING_BELOW_HU
+    low, rest = values[is_low], values[~is_low]
+    if low.size == 0 or rest.size == 0:
+        return values
+    constant = (np.abs(low - np.median(low)) <= PADDING_SPREAD_HU).mean() > 0.9
+    tissue = ((rest > -200) & (rest < 300)).mean() > 0.05
+    return rest if constant and tissue else values
 
 
 def _has_peak_near_zero(values: np.ndarray) -> bool:
