@@ -64,12 +64,12 @@ def doubt_hu(values: np.ndarray) -> Doubt | None:
     seen = f"values run from {low:g} to {high:g}, 98 % of them from {bottom:g} to {top:g}"
     if high - low <= 2 or (low >= 0 and high <= 255):
         return Doubt("windowed", f"{seen}: a window was applied before; give the volume in HU")
-    if low > -900 and (values == low).mean() > 0.2:
-        return Doubt("windowed", f"{seen}, many at {low:g}: a window was applied before; give the volume in HU")
     if bottom >= 0 and _has_peak_near_zero(values):
         return Doubt("not_hu", f"{seen}: stored values without their intercept; give it in a table (cohort.hu)")
-    if low >= 0 and top > 300:
+    if bottom > -20 and top > 300:  # fat, lung or air would lie lower
         return Doubt("not_hu", f"{seen}: nothing is below water, so an intercept is missing; give it in a table")
+    if low > -900 and (values == low).mean() > 0.2:
+        return Doubt("windowed", f"{seen}, many at {low:g}: a window was applied before; give the volume in HU")
     if bottom < -1200:
         return Doubt("not_hu", f"{seen}: air is far below -1000, as if HU were converted twice")
     if top > HIGHEST_COMMON_HU:
