@@ -26,10 +26,8 @@ def read_nifti(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | No
     own = (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
     view, affine = to_lps_zyx(raw, affine_ras)
     values, source = choose_hu(view, own, hu, rescale, str(path))
-    if source == "table" and spacing is None and np.array_equal(affine_ras, np.eye(4)):
-        raise VolumeError(
-            "no_geometry", "its HU come from a table, which gives no spacing, nor does its affine", path
-        )
+    if source == "table" and spacing is None and _is_blank(affine_ras):
+        raise VolumeError("no_geometry", "its HU come from a table, which gives no spacing, nor does its affine", path)
     return Volume(values, spacing_of(affine), affine, source)
 
 
@@ -93,20 +91,48 @@ def _voxels(content: bytes, header: nibabel.Nifti1Header, path: Path) -> np.ndar
 
 
 def _affine(header: nibabel.Nifti1Header, spacing: tuple | None, path: Path) -> np.ndarray:
-    """The sform, else the qform, in mm; `spacing` (z, y, x) stands in where the header holds no geometry."""
-    try:
-        affine = header.get_sform(coded=True)[0]
-        affine = header.get_qform(coded=True)[0] if affine is None else affine
-    except (HeaderDataError, ValueError) as error:
-        raise VolumeError("no_geometry", f"the header's quaternion is invalid ({error})", path) from error
-    blank = affine is None or np.array_equal(affine, np.eye(4))
-    if blank and spacing is not None:
-        return np.diag([*spacing[::-1], 1.0])
-    if affine is None:
+    """RAS+ mm of the first form that tells something: sform, then qform; of pixdim only where the qform needs it.
+
+    `spacing` (z, y, x) stands in where neither does.
+    """
+    forms = [form for form in (header.get_sform(coded=True)[0], _qform(header)) if form is not None]
+    told = [form for form in forms if not _is_blank(form)]
+    if not told and spacing is not None:
+        return lps_of_spacing(spacing)
+    if not forms:
         raise VolumeError("no_geometry", "neither sform nor qform is set; give the spacing in a table", path)
-    affine = np.diag([MM_OF_UNIT[header.get_xyzt_units()[0]]] * 3 + [1.0]) @ affine
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    sound = np.isfinite(affine).all() and (steps > 0.01).all() and (steps < 100).all()
-    if not sound or abs(np.linalg.det(affine[:3, :3] / steps)) < 0.5:
+    to_mm = np.diag([MM_OF_UNIT[header.get_xyzt_units()[0]]] * 3 + [1.0])
+    affines = [to_mm @ form for form in (told or forms)]
+    sound = next((affine for affine in affines if _is_sound(affine)), None)
+    if sound is None:
+        steps = np.linalg.norm(affines[0][:3, :3], axis=0)
         raise VolumeError("no_geometry", f"the affine is degenerate (steps of {steps} mm)", path)
-    return affine
+    return sound
+
+
+def lps_of_spacing(spacing: tuple[float, float, float]) -> np.ndarray:
+    """The affine to RAS+ mm of an array whose header lost its geometry: index (x, y, z) runs along LPS, as DICOM's.
+
+    CT-RATE's first release is such: its second gives the same arrays the DICOM directions.
+    """
+    z, y, x = spacing
+    return np.diag([-x, -y, z, 1.0])
+
+
+def _qform(header: nibabel.Nifti1Header) -> np.ndarray | None:
+    try:
+        return header.get_qform(coded=True)[0]
+    except (HeaderDataError, ValueError):  # an impossible quaternion
+        return None
+
+
+def _is_blank(affine: np.ndarray) -> bool:
+    """Whether an affine is what writers put where they know nothing: the identity, of RAS or of LPS."""
+    return np.array_equal(np.abs(affine), np.eye(4))
+
+
+def _is_sound(affine: np.ndarray) -> bool:
+    if not np.isfinite(affine).all():
+        return False
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool((steps > 0.01).all() and (steps < 100).all() and abs(np.linalg.det(affine[:3, :3] / steps)) > 0.5)

@@ -1,13 +1,20 @@
 """One volume from any file or folder that users bring."""
 
+import math
 import os
+import struct
 from pathlib import Path
 
+from hounsfield.errors import ConfigError
 from hounsfield.volumes.arrays import read_itk, read_npz
 from hounsfield.volumes.dicom import read_dicom
 from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.nifti import read_nifti
 from hounsfield.volumes.volume import Volume, VolumeError
+
+HU_POLICIES = ("auto", "header", "table")
+# What parsers raise on bytes that nobody foresaw: one bad volume among thousands must not end a run.
+UNFORESEEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, RuntimeError, struct.error)
 
 
 def read_volume(
@@ -23,6 +30,25 @@ def read_volume(
     Raises VolumeError, with a stable reason, for whatever cannot be trusted to be the whole volume in HU.
     """
     path = Path(path)
+    try:
+        return _read(path, hu, rescale, spacing)
+    except (OSError, MemoryError) as error:
+        raise VolumeError("unreadable", f"{one_line(error)}; check the disk and the permissions", path) from error
+    except UNFORESEEN as error:
+        raise VolumeError("damaged", f"cannot be read ({one_line(error)}); fetch it again", path) from error
+
+
+def one_line(error: BaseException) -> str:
+    """Kind and first line of an error, for a sentence."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
+
+
+def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:
+    if spacing is not None and not all(0 < mm < math.inf for mm in spacing):
+        raise VolumeError("no_geometry", f"the table gives the spacing {spacing} mm; correct it", path)
+    if hu not in HU_POLICIES:
+        raise ConfigError(f"hu: {hu!r} is not one of {', '.join(HU_POLICIES)}")
     if not path.exists():
         raise VolumeError("missing", "there is no such file; check cohort.volumes and cohort.path", path)
     kind = "folder" if path.is_dir() else _kind(path)
