@@ -6,8 +6,12 @@ import itertools
 import nibabel
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from hounsfield.volumes import VolumeError, read_volume
+from hounsfield.volumes.geometry import to_lps_zyx
 
 SPACING_ZYX = (3.0, 0.8, 0.7)
 ORIGIN_LPS = np.array([11.0, -7.0, 5.0])
@@ -121,6 +125,86 @@ def test_an_identity_affine_is_no_geometry_where_a_table_gives_the_hu(tmp_path, 
     assert error.value.reason == "no_geometry"
 
 
+def test_an_array_without_geometry_lies_as_dicom_does(tmp_path, chest):
+    """CT-RATE's first release: the arrays of the second, whose affine says left, posterior, superior."""
+    array, affine = as_nifti(chest)
+    with_geometry = read_volume(save(tmp_path / "fixed.nii.gz", array, affine))
+    stored = (array + 1024).astype(np.int16)
+    for name, blank in {"ras": np.eye(4), "lps": np.diag([-1.0, -1, 1, 1])}.items():
+        path = save(tmp_path / f"{name}.nii.gz", stored, blank)
+        volume = read_volume(path, rescale=(1.0, -1024.0), spacing=SPACING_ZYX)
+        np.testing.assert_array_equal(volume.hu, with_geometry.hu)
+        np.testing.assert_allclose(volume.affine[:3, :3], with_geometry.affine[:3, :3], atol=1e-6)
+
+
+def test_a_table_does_not_overrule_a_real_affine(tmp_path, chest):
+    path = save(tmp_path / "scan.nii.gz", *as_nifti(chest))
+    np.testing.assert_allclose(read_volume(path, spacing=(1.0, 1.0, 1.0)).spacing, SPACING_ZYX, rtol=1e-6)
+    for impossible in [(0.0, 1.0, 1.0), (1.0, np.nan, 1.0), (1.0, 1.0, -2.0)]:
+        with pytest.raises(VolumeError) as error:
+            read_volume(path, spacing=impossible)
+        assert error.value.reason == "no_geometry"
+
+
+def patch(path, changes):
+    content = bytearray(path.read_bytes())
+    for offset, values in changes.items():
+        content[offset : offset + values.nbytes] = values.tobytes()
+    path.write_bytes(content)
+    return path
+
+
+def test_pixdim_that_contradicts_the_sform_is_not_asked(tmp_path, chest):
+    path = save(tmp_path / "scan.nii", *as_nifti(chest), qform=0)
+    patch(path, {80: np.array([9, 9, 9], "<f4")})
+    np.testing.assert_allclose(read_volume(path).spacing, SPACING_ZYX, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [np.zeros(12), np.full(12, np.nan), np.eye(4)[:3].ravel()])
+def test_a_good_qform_stands_in_for_an_empty_sform(tmp_path, chest, rows):
+    path = save(tmp_path / "scan.nii", *as_nifti(chest))
+    patch(path, {280: rows.astype("<f4")})
+    np.testing.assert_allclose(read_volume(path).affine, lps_affine(), atol=1e-4)
+
+
+@pytest.mark.parametrize(("code", "mm"), [(0, 1.0), (1, 1000.0), (2, 1.0), (3, 0.001)])
+def test_units_are_heeded(tmp_path, chest, code, mm):
+    array, affine = as_nifti(chest)
+    affine[:3] /= mm
+    path = patch(save(tmp_path / "scan.nii", array, affine), {123: np.array([code], "u1")})
+    np.testing.assert_allclose(read_volume(path).affine, lps_affine(), rtol=1e-4)
+
+
+@given(
+    angles=st.tuples(*[st.floats(-40, 40)] * 3),
+    shear=st.floats(-0.4, 0.4),
+    axes=st.permutations(range(3)),
+    flips=st.tuples(*[st.booleans()] * 3),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the chest is the same each time
+def test_oblique_and_sheared_volumes_keep_every_corner(chest, angles, shear, axes, flips):
+    """Each voxel stays where it was in the patient, whichever axis and direction it was stored along."""
+    affine = np.eye(4)
+    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    affine[:3, :3] = turn @ np.array([[1, 0, 0], [0, 1, shear], [0, 0, 1]]) @ np.diag([0.7, 0.8, 3.0])
+    affine[:3, 3] = ORIGIN_LPS
+    lps, ras = np.diag([-1.0, -1, 1, 1]), affine
+    array = chest[:5, :6, :7].transpose(2, 1, 0)
+    for axis, flip in enumerate(flips):
+        if flip:
+            mirror = np.eye(4)
+            mirror[axis, axis], mirror[axis, 3] = -1, array.shape[axis] - 1
+            array, ras = np.flip(array, axis), ras @ mirror
+    array, ras = array.transpose(axes), ras @ np.eye(4)[:, [*axes, 3]]
+    view, turned = to_lps_zyx(array, ras)
+    for index in itertools.product(*[(0, n - 1) for n in view.shape]):
+        stored = np.linalg.solve(ras, lps @ turned @ [*index, 1])[:3]
+        assert view[index] == array[tuple(np.rint(stored).astype(int))]
+        np.testing.assert_allclose(stored, np.rint(stored), atol=1e-6)
+    steps = turned[:3, :3] / np.linalg.norm(turned[:3, :3], axis=0)
+    assert (np.diag(steps[::-1]) > 0).all(), "z, y and x run to superior, posterior and left"
+
+
 REFUSED = {
     "several_frames": lambda array: np.stack([array, array], axis=-1),
     "one_slice": lambda array: array[:, :, :1],
@@ -171,3 +255,14 @@ def test_a_web_page_a_missing_file_and_no_geometry_are_named(tmp_path, chest):
         with pytest.raises(VolumeError) as error:
             read_volume(tmp_path / f"{name}.nii.gz")
         assert error.value.reason == reason
+
+
+@given(st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the chest is the same each time
+def test_a_damaged_header_is_a_volume_or_a_reason(tmp_path, chest, changes):
+    path = save(tmp_path / "scan.nii", *as_nifti(chest))
+    patch(path, {offset: np.array([value], "u1") for offset, value in changes})
+    try:
+        assert np.isfinite(read_volume(path).affine).all()
+    except VolumeError as error:
+        assert "\n" not in str(error)

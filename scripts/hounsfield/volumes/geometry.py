@@ -11,19 +11,14 @@ def to_lps_zyx(array: np.ndarray, affine_ras: np.ndarray) -> tuple[np.ndarray, n
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_ras
     axes = closest_axes(affine[:3, :3])
     order = [axes.index(world) for world in (2, 1, 0)]
-    turned = np.eye(4)
-    for new, old in enumerate(order):
-        turned[:, new] = 0
-        # z to superior, y to posterior and x to left are the positive directions of LPS+.
-        if affine[axes[old], old] < 0:
-            turned[old, new], turned[old, 3] = -1, array.shape[old] - 1
-        else:
-            turned[old, new] = 1
-    view = array.transpose(order)
-    steps = tuple(slice(None, None, int(turned[old, new])) for new, old in enumerate(order))
-    for new, old in enumerate(order):
-        turned[old, 3] = array.shape[old] - 1 if turned[old, new] < 0 else 0
-    return view[steps], affine @ turned
+    # z to superior, y to posterior and x to left are the positive directions of LPS+.
+    signs = [-1 if affine[axes[old], old] < 0 else 1 for old in order]
+    turned = np.zeros((4, 4))
+    turned[3, 3] = 1
+    for new, (old, sign) in enumerate(zip(order, signs, strict=True)):
+        turned[old, new] = sign
+        turned[old, 3] = array.shape[old] - 1 if sign < 0 else 0
+    return array.transpose(order)[tuple(slice(None, None, sign) for sign in signs)], affine @ turned
 
 
 def closest_axes(directions: np.ndarray) -> list[int]:
