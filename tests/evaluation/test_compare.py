@@ -11,7 +11,7 @@ from scipy.special import expit
 from hounsfield.errors import TableError
 from hounsfield.evaluation import EvaluationSettings, compare_models, score_model
 from hounsfield.evaluation.ensembles import ensemble_run
-from hounsfield.evaluation.folds import score_folds
+from hounsfield.evaluation.folds import pool_folds, score_folds
 from hounsfield.evaluation.pairs import MACRO, holm, p_value
 from hounsfield.evaluation.runs import prepare_run
 from hounsfield.evaluation.subgroups import groups_of, name_groups, to_numbers
@@ -187,8 +187,11 @@ def test_folds_are_pooled_with_thresholds_of_the_others(make_predictions):
     changed = [folds[0].copy(), *folds[1:]]
     for name in NAMES:
         changed[0][f"label {name}"] = 1 - changed[0][f"label {name}"]
-    runs = [prepare_run(pd.concat(each[1:]), each[0], NAMES, SETTINGS).thresholds for each in (folds, changed)]
-    assert np.array_equal(*runs)
+    (scores, before), (_, after) = (pool_folds(each, NAMES, SETTINGS) for each in (folds, changed))
+    first = np.char.startswith(scores.units.astype(str), "f0")
+    assert np.array_equal(before[first], after[first])
+    assert not np.array_equal(before[~first], after[~first])
+    assert len(set(scores.patients)) == 60
     with pytest.raises(TableError, match="patient f0p0 is in folds 0 and 1"):
         score_folds([folds[0], folds[0]], NAMES, SETTINGS)
     with pytest.raises(TableError, match="one fold"):

@@ -74,9 +74,10 @@ def test_vlm3d_metrics_equal_scikit_learn(run):
     assert metrics["classification"]["macro"]["auroc"] == pytest.approx(np.mean(each))
 
 
-def test_crg_is_one_when_all_is_found_and_a_third_when_all_is_missed(run):
+def test_crg_is_one_when_all_is_right_and_a_third_when_all_or_nothing_is_called(run):
     labels = run.test.labels
-    for decisions, expected in ((labels == 1, 1.0), (np.zeros(labels.shape, bool), 1 / 3)):
+    nothing = np.zeros(labels.shape, bool)
+    for decisions, expected in ((labels == 1, 1.0), (nothing, 1 / 3), (~nothing, 1 / 3)):
         other = with_decisions(run, decisions)
         assert vlm3d_metrics(other, NAMES)["crg"]["CRG"] == pytest.approx(expected)
 

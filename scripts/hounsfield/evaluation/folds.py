@@ -22,6 +22,16 @@ def score_folds(
     A fold's calibration and thresholds come from the other folds; as each has its own, the threshold's cell is empty.
     Raises TableError if there are fewer than two folds, or a patient is in two.
     """
+    scores, decisions = pool_folds(folds, pathologies, settings)
+    result = bootstrap(scores, decisions, settings)
+    thresholds = np.full(len(pathologies), np.nan)
+    return pathology_table(scores, thresholds, result, pathologies), overall_table(result)
+
+
+def pool_folds(
+    folds: Sequence[pd.DataFrame], pathologies: Sequence[str], settings: EvaluationSettings
+) -> tuple[Scores, np.ndarray]:
+    """Scores of all folds, one after another, and what is called present (N, P) at the other folds' thresholds."""
     if len(folds) < 2:
         raise TableError("cross-validation: one fold cannot get its thresholds from the others; give all folds")
     for (a, first), (b, second) in combinations(enumerate(folds), 2):
@@ -32,10 +42,7 @@ def score_folds(
     for number, fold in enumerate(folds):
         others = pd.concat([other for k, other in enumerate(folds) if k != number], ignore_index=True)
         runs.append(prepare_run(others, fold, pathologies, settings))
-    scores = _joined([run.test for run in runs])
-    result = bootstrap(scores, np.concatenate([run.decisions for run in runs]), settings)
-    thresholds = np.full(len(pathologies), np.nan)
-    return pathology_table(scores, thresholds, result, pathologies), overall_table(result)
+    return _joined([run.test for run in runs]), np.concatenate([run.decisions for run in runs])
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:
