@@ -1,198 +1,243 @@
 """DICOM: a folder of slices, or one enhanced multi-frame file."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, SecondaryCaptureImageStorage
 
 from hounsfield.volumes.geometry import spacing_of, to_lps_zyx
-from hounsfield.volumes.hu import PADDING_BELOW_HU, choose_hu
+from hounsfield.volumes.hu import PADDING_BELOW_HU, Rescale, choose_hu
+from hounsfield.volumes.series import Plane, check_one_series, in_order
+from hounsfield.volumes.settings import AIR_HU
 from hounsfield.volumes.volume import Volume, VolumeError
 
-# Positions are written with so many digits that an honest series stays within this.
-SAME_PLACE_MM = 0.01
-UNEVEN_SHARE = 0.05
+MAGIC = b"DICM"
+PREAMBLE_BYTES = 128
+# Archives hold these beside the slices.
+OTHER_SUFFIXES = (".csv", ".db", ".gif", ".htm", ".html", ".inf", ".ini", ".jpeg", ".jpg", ".json", ".log", ".md")
+OTHER_SUFFIXES += (".nii", ".nrrd", ".pdf", ".png", ".tsv", ".txt", ".xml", ".yaml", ".zip")
+UNREADABLE = (EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, zlib.error)
+HIGHEST_TISSUE_HU = 3100
+NEEDED = {
+    "ImagePositionPatient": ("no_position", "the slice does not say where it lies"),
+    "ImageOrientationPatient": ("no_position", "the slice does not say how it lies"),
+    "PixelSpacing": ("no_spacing", "the slice has no PixelSpacing"),
+}
+FUNCTIONAL_GROUPS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+)
 
 
-@dataclass(frozen=True)
-class Slice:
-    """One plane of a file: where it lies (LPS mm), how it is stored, and how its values become HU."""
+def read_dicom(path: Path, hu: str = "auto", rescale: Rescale | None = None) -> Volume:
+    """Read the one CT series of a folder, or of a file, slices in order of their place.
 
-    path: Path
-    frame: int | None
-    series: str
-    instance: str
-    shape: tuple[int, int]
-    position: np.ndarray
-    orientation: np.ndarray
-    pixel_spacing: tuple[float, float]
-    rescale: tuple[float, float]
-
-
-def read_dicom(path: Path) -> Volume:
-    """Read the one CT series of a folder, or of a file, slices in order of their place. Raises VolumeError."""
-    slices = _one_series(_planes(path), path)
-    slices, step = _ordered(slices, path)
-    hu = np.stack(list(_pixels(slices)))
-    first = slices[0]
-    row_step, column_step = first.pixel_spacing
+    `rescale`, of a table, serves where the slices have none, or where `hu` is `table`. Raises VolumeError.
+    """
+    planes = _planes(path)
+    check_one_series(planes, path)
+    planes, step = in_order(_without_copies(planes), path)
+    first = planes[0]
     affine = np.eye(4)
     # Columns: the steps of z, y and x; the orientation gives the direction along a row (x) first.
     affine[:3, 0] = step
-    affine[:3, 1] = first.orientation[3:] * row_step
-    affine[:3, 2] = first.orientation[:3] * column_step
+    affine[:3, 1] = first.orientation[3:] * first.pixel_spacing[0]
+    affine[:3, 2] = first.orientation[:3] * first.pixel_spacing[1]
     affine[:3, 3] = first.position
+    raw, own = _stack(planes, hu, rescale)
     lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
-    view, turned = to_lps_zyx(hu, lps_to_ras @ affine)
-    values, _ = choose_hu(view, (1.0, 0.0), "header", None, str(path))
-    return Volume(values, spacing_of(turned), turned, "header")
+    view, turned = to_lps_zyx(raw, lps_to_ras @ affine)
+    if own is None:
+        values, source = choose_hu(view, (1.0, 0.0), "table", rescale, str(path))
+    else:
+        values, source = choose_hu(view, own, hu, rescale, str(path))
+    return Volume(values, spacing_of(turned), turned, source)
 
 
-def _planes(path: Path) -> list[Slice]:
-    """The planes of all CT images with a place, of all files; localizers, dose screens and other files left out."""
+def _planes(path: Path) -> list[Plane]:
+    """The planes of all CT images, of all files; localizers, dose screens and other files left out."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    planes: list[Slice] = []
+    planes: list[Plane] = []
     others: set[str] = set()
     for file in files:
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
-        except (InvalidDicomError, OSError, EOFError, ValueError, KeyError):
-            continue  # a text, a thumbnail, an index: archives hold them beside the slices
-        if "Rows" not in header or _is_beside_the_point(header):
+        header = _header(file)
+        if header is None or _is_beside_the_point(header):
             continue
         if header.get("Modality") != "CT":
             others.add(str(header.get("Modality")))
-        elif header.get("SamplesPerPixel", 1) != 1:
+        elif (header.get("SamplesPerPixel") or 1) != 1:
             others.add("colour")
-        elif header.get("NumberOfFrames", 1) > 1 or "PerFrameFunctionalGroupsSequence" in header:
+        elif int(header.get("NumberOfFrames") or 1) > 1 or "PerFrameFunctionalGroupsSequence" in header:
             planes += _enhanced(header, file)
         else:
-            planes.append(_single(header, file))
+            planes.append(_plane(header, file))
     if not planes:
+        reason = "rgb" if others == {"colour"} else "not_ct" if others else "not_an_image"
         found = f"only {', '.join(sorted(others))}" if others else "no DICOM image"
-        raise VolumeError("not_ct" if others else "not_an_image", f"{found} in it; give a CT series", path)
+        raise VolumeError(reason, f"{found} in it; give a CT series", path)
     return planes
 
 
+def _header(file: Path) -> Dataset | None:
+    """All but the pixels of an image; None for what is none. A slice that ends early is an error, never left out."""
+    with open(file, "rb") as stream:
+        start = stream.read(PREAMBLE_BYTES + len(MAGIC))
+    known = start.endswith(MAGIC) and len(start) == PREAMBLE_BYTES + len(MAGIC)
+    if not known and (file.name.startswith(".") or file.suffix.lower() in OTHER_SUFFIXES):
+        return None
+    cut = VolumeError("truncated", "the slice ends within its header; fetch it again", file)
+    if len(start) < PREAMBLE_BYTES + len(MAGIC) and not any(start):
+        raise cut
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=not known)
+    except (InvalidDicomError, OSError, *UNREADABLE) as error:
+        if known:
+            raise cut from error
+        return None
+    if "Rows" in header and "Columns" in header:
+        return header
+    if _kind(header) in (CTImageStorage, EnhancedCTImageStorage):
+        raise cut
+    return None
+
+
+def _kind(header: Dataset) -> str:
+    """Its SOP class; anonymizers empty the one in the data, not that of the file."""
+    meta = getattr(header, "file_meta", Dataset())
+    return str(meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
+
+
 def _is_beside_the_point(header: Dataset) -> bool:
-    kinds = [str(kind).upper() for kind in header.get("ImageType", [])]
-    return "LOCALIZER" in kinds or ("SECONDARY" in kinds and "ImagePositionPatient" not in header)
+    image_type = header.get("ImageType") or []
+    kinds = [str(kind).upper() for kind in ([image_type] if isinstance(image_type, str) else image_type)]
+    has_place = bool(header.get("ImagePositionPatient") or header.get("PerFrameFunctionalGroupsSequence"))
+    screen = "SECONDARY" in kinds or _kind(header).startswith(SecondaryCaptureImageStorage)
+    return "LOCALIZER" in kinds or "SCREEN SAVE" in kinds or (screen and not has_place)
 
 
-def _single(header: Dataset, file: Path) -> Slice:
-    _require(header, file)
-    return Slice(
+def _plane(header: Dataset, file: Path, frame: int | None = None) -> Plane:
+    for name, (reason, detail) in NEEDED.items():
+        if header.get(name) in (None, ""):
+            raise VolumeError(reason, f"{detail}; export the series again with {name}", file)
+    unit = str(header.get("RescaleType") or "HU").strip().upper()
+    if unit not in ("HU", "HU_MOD", "US"):
+        raise VolumeError("not_hu", f"its RescaleType is {unit}, not HU; give the series in HU", file)
+    numbers = [header.get("RescaleSlope"), header.get("RescaleIntercept")]
+    return Plane(
         file,
-        None,
+        frame,
         str(header.get("SeriesInstanceUID", "")),
-        str(header.get("SOPInstanceUID", file.name)),
         (int(header.Rows), int(header.Columns)),
         np.array(header.ImagePositionPatient, float),
         np.array(header.ImageOrientationPatient, float),
         (float(header.PixelSpacing[0]), float(header.PixelSpacing[1])),
-        (float(header.RescaleSlope), float(header.RescaleIntercept)),
+        None if any(number in (None, "") for number in numbers) else (float(numbers[0]), float(numbers[1])),
     )
 
 
-def _enhanced(header: Dataset, file: Path) -> Iterator[Slice]:
-    shared = header.get("SharedFunctionalGroupsSequence", [Dataset()])[0]
-    for frame, own in enumerate(header.get("PerFrameFunctionalGroupsSequence", [])):
+def _enhanced(header: Dataset, file: Path) -> Iterable[Plane]:
+    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    if len(frames) != int(header.get("NumberOfFrames") or 1):
+        raise VolumeError("no_position", f"{len(frames)} of its {header.get('NumberOfFrames')} frames say where", file)
+    for number, own in enumerate(frames):
         flat = Dataset()
         flat.Rows, flat.Columns = header.Rows, header.Columns
         flat.SeriesInstanceUID = header.get("SeriesInstanceUID", "")
-        flat.SOPInstanceUID = header.get("SOPInstanceUID", "")
-        for sequence in (
-            "PlanePositionSequence",
-            "PlaneOrientationSequence",
-            "PixelMeasuresSequence",
-            "PixelValueTransformationSequence",
-        ):
+        for sequence in FUNCTIONAL_GROUPS:
             group = own.get(sequence) or shared.get(sequence)
             if group:
                 flat.update(group[0])
-        plane = _single(flat, file)
-        yield Slice(**(vars(plane) | {"frame": frame, "instance": f"{plane.instance} {frame}"}))
+        yield _plane(flat, file, number)
 
 
-def _require(header: Dataset, file: Path) -> None:
-    needed = {
-        "ImagePositionPatient": ("no_position", "the slice does not say where it lies"),
-        "ImageOrientationPatient": ("no_position", "the slice does not say how it lies"),
-        "PixelSpacing": ("no_spacing", "the slice has no PixelSpacing"),
-        "RescaleSlope": ("no_rescale", "the slice has no RescaleSlope"),
-        "RescaleIntercept": ("no_rescale", "the slice has no RescaleIntercept"),
-    }
-    for name, (reason, detail) in needed.items():
-        if header.get(name) in (None, ""):
-            raise VolumeError(reason, f"{detail}; export the series again with {name}", file)
-
-
-def _one_series(planes: list[Slice], path: Path) -> list[Slice]:
-    # The same file twice is one slice; an anonymizer may give one identifier to all.
-    planes = list({(plane.instance, tuple(plane.position)): plane for plane in planes}.values())
-    series = {plane.series for plane in planes}
-    if len(series) > 1:
-        raise VolumeError("several_series", f"{len(series)} CT series in one folder; give each a folder", path)
-    shapes = {plane.shape for plane in planes}
-    if len(shapes) > 1:
-        raise VolumeError("several_sizes", f"slices of {sorted(shapes)} pixels; keep those of one acquisition", path)
-    first = planes[0]
+def _without_copies(planes: list[Plane]) -> list[Plane]:
+    """One plane of those with the same place and pixels; identifiers do not tell, as anonymizers empty them."""
+    at_place: dict[tuple, list[Plane]] = defaultdict(list)
     for plane in planes:
-        turned = not np.allclose(plane.orientation, first.orientation, atol=1e-3)
-        if turned or not np.allclose(plane.pixel_spacing, first.pixel_spacing, rtol=1e-3):
-            raise VolumeError("several_sizes", f"{plane.path.name} lies or is spaced otherwise than the rest", path)
-    if len(planes) < 2:
-        raise VolumeError("one_slice", "one slice is a picture, and no volume", path)
-    return planes
+        at_place[tuple(plane.position)].append(plane)
+    kept: list[Plane] = []
+    for same in at_place.values():
+        kept.append(same[0])
+        if len(same) > 1:
+            pixels = [(_pixels(plane, _load(plane.path)), plane.rescale) for plane in same]
+            kept += [
+                plane
+                for plane, (values, rescale) in zip(same[1:], pixels[1:], strict=True)
+                if rescale != pixels[0][1] or not np.array_equal(values, pixels[0][0])
+            ]
+    return kept
 
 
-def _ordered(planes: list[Slice], path: Path) -> tuple[list[Slice], np.ndarray]:
-    """Slices by their place along the normal, whatever their numbers and names say, and the step between two (mm).
+def _stack(planes: list[Plane], hu: str, table: Rescale | None) -> tuple[np.ndarray, Rescale | None]:
+    """Values (z, y, x), and the slope and intercept that they still need: of all slices, or None if only a table's.
 
-    The step is that of the positions: under a tilted gantry it is not along the normal.
+    Slices that differ in theirs come as float32 HU, needing (1, 0).
     """
-    orientation = planes[0].orientation
-    normal = np.cross(orientation[:3], orientation[3:])
-    planes = sorted(planes, key=lambda plane: float(plane.position @ normal))
-    gaps = np.diff([float(plane.position @ normal) for plane in planes])
-    usual = float(np.median(gaps))
-    if gaps.min() < SAME_PLACE_MM:
-        where = planes[int(gaps.argmin())].path.name
-        raise VolumeError("duplicate_position", f"two slices lie at the place of {where}; keep one acquisition", path)
-    worst = int(np.abs(gaps - usual).argmax())
-    if abs(gaps[worst] - usual) > UNEVEN_SHARE * usual:
-        steps = gaps[worst] / usual
-        missing = steps > 1.5 and abs(steps - round(steps)) < 0.1 and np.sum(np.abs(gaps - usual) > 0.1 * usual) <= 3
-        where = f"{gaps[worst]:.2f} mm after {planes[worst].path.name}, {usual:.2f} mm elsewhere"
-        if missing:
-            raise VolumeError("missing_slice", f"{where}; fetch the missing slices", path)
-        raise VolumeError("uneven_spacing", f"{where}; the slices are of several acquisitions", path)
-    step = (planes[-1].position - planes[0].position) / (len(planes) - 1)
-    return planes, step
-
-
-def _pixels(slices: list[Slice]) -> Iterator[np.ndarray]:
-    """HU of each slice, float32, padding below all tissue."""
-    opened: tuple[Path, Dataset] | None = None
-    for plane in slices:
+    without = [plane for plane in planes if plane.rescale is None]
+    if without:
+        if hu == "header" or table is None or len(without) < len(planes):
+            detail = (
+                f"{len(without)} of {len(planes)} slices have no RescaleSlope or RescaleIntercept; export them again"
+            )
+            raise VolumeError("no_rescale", detail, without[0].path)
+        planes, own = [replace(plane, rescale=table) for plane in planes], None
+    else:
+        own = planes[0].rescale
+    slices: list[np.ndarray] = []
+    opened: tuple[Path, Any] | None = None
+    one_rescale = len({plane.rescale for plane in planes}) == 1
+    for plane in planes:
         if opened is None or opened[0] != plane.path:
-            opened = plane.path, pydicom.dcmread(plane.path)
-        dataset = opened[1]
-        try:
-            stored = dataset.pixel_array
-        except (AttributeError, ValueError, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
-            short = str(error).splitlines()[0][:160]
-            cut = any(words in short.lower() for words in ("less than expected", "length", "unexpected end"))
-            reason = "truncated" if cut else "cannot_decode"
-            raise VolumeError(reason, f"{short}; fetch or export the slice again", plane.path) from error
-        stored = stored if plane.frame is None or stored.ndim == 2 else stored[plane.frame]
-        slope, intercept = plane.rescale
-        hu = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-        padding = dataset.get("PixelPaddingValue")
-        if padding is not None:
-            hu[stored == int(padding)] = PADDING_BELOW_HU - 1
-        yield hu
+            opened = plane.path, _load(plane.path)
+        values = _with_air(_pixels(plane, opened[1]), opened[1].get("PixelPaddingValue"), plane.rescale)
+        if not one_rescale:
+            values = values.astype(np.float32) * np.float32(plane.rescale[0]) + np.float32(plane.rescale[1])
+        slices.append(values)
+    return np.stack(slices), own if one_rescale else (1.0, 0.0)
+
+
+def _load(file: Path) -> Dataset:
+    try:
+        return pydicom.dcmread(file, force=True)
+    except UNREADABLE as error:
+        raise VolumeError("truncated", "the slice ends early; fetch it again", file) from error
+
+
+def _pixels(plane: Plane, dataset: Dataset) -> np.ndarray:
+    """Stored values (rows, columns)."""
+    if "PixelData" not in dataset:
+        raise VolumeError("truncated", "the slice ends before its pixels do; fetch it again", plane.path)
+    try:
+        stored = dataset.pixel_array
+    except (NotImplementedError, *UNREADABLE) as error:
+        short = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        cut = any(words in short.lower() for words in ("less than expected", "length", "unexpected end"))
+        reason = "truncated" if cut else "cannot_decode"
+        raise VolumeError(reason, f"{short}; fetch or export the slice again", plane.path) from error
+    return stored if plane.frame is None or stored.ndim == 2 else stored[plane.frame]
+
+
+def _with_air(stored: np.ndarray, padding: Any, rescale: Rescale) -> np.ndarray:
+    """Padding becomes air, unless its value is that of a tissue: then the tag is wrong."""
+    if padding in (None, ""):
+        return stored
+    slope, intercept = rescale
+    limits = np.iinfo(stored.dtype)
+    # The tag may be read as signed where the pixels are not, and the reverse.
+    readings = (int(padding) + wrap for wrap in (0, 1 << 16, -(1 << 16)))
+    value = next((reading for reading in readings if limits.min <= reading <= limits.max), None)
+    if value is None or slope == 0 or PADDING_BELOW_HU < value * slope + intercept < HIGHEST_TISSUE_HU:
+        return stored
+    air = np.clip(np.rint((AIR_HU - intercept) / slope), limits.min, limits.max).astype(stored.dtype)
+    return np.where(stored == value, air, stored)

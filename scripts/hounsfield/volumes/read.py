@@ -53,7 +53,7 @@ def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -
         raise VolumeError("missing", "there is no such file; check cohort.volumes and cohort.path", path)
     kind = "folder" if path.is_dir() else _kind(path)
     if kind in ("folder", "dicom"):
-        return read_dicom(path)
+        return read_dicom(path, hu, rescale)
     if kind == "zip":
         return read_npz(path, hu, rescale, spacing)
     if kind == "itk":
