@@ -32,6 +32,25 @@ def test_nrrd_and_metaimage_keep_geometry(tmp_path, chest, suffix):
     np.testing.assert_allclose(volume.spacing, (3.0, 0.8, 0.7))
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_compressed_voxels_are_compared_with_their_checksum(tmp_path, chest, suffix):
+    path = tmp_path / f"scan{suffix}"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(chest), str(path), useCompression=True)
+    np.testing.assert_array_equal(read_volume(path, spacing=(1, 1, 1)).hu, chest)
+    voxels = next((file for file in tmp_path.iterdir() if file.suffix in (".gz", ".zraw")), path)
+    content = bytearray(voxels.read_bytes())
+    content[-6] ^= 1  # of the checksum: gzip's 4 bytes are before its last 4, zlib's are the last
+    content[-2] ^= 1
+    voxels.write_bytes(content)
+    with pytest.raises(VolumeError) as error:
+        read_volume(path, spacing=(1, 1, 1))
+    assert error.value.reason in ("bad_checksum", "damaged")
+    voxels.write_bytes(content[: len(content) // 2])
+    with pytest.raises(VolumeError) as error:
+        read_volume(path, spacing=(1, 1, 1))
+    assert error.value.reason == "truncated"
+
+
 def test_a_cut_archive_is_refused(tmp_path, chest):
     np.savez_compressed(tmp_path / "trn1.npz", ct=chest)
     content = (tmp_path / "trn1.npz").read_bytes()

@@ -45,7 +45,7 @@ def test_a_change_in_the_metrics_trains_nothing(copy):
 
 
 def test_a_change_in_the_page_makes_the_page(copy):
-    copy.edit("scripts/hounsfield/report/page.py", '"Macro AUROC"', '"AUROC, macro"')
+    copy.edit("scripts/hounsfield/report/sections.py", '"AUROC, macro"', '"Macro AUROC"')
     assert copy.would_run() == {"Write the report"}
 
 

@@ -1,14 +1,22 @@
 """Volumes in numpy archives (RAD-ChestCT), NRRD and MetaImage."""
 
+import io
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
+from isal import igzip, isal_zlib
 
-from hounsfield.volumes.geometry import spacing_of, to_lps_zyx
-from hounsfield.volumes.hu import Rescale, choose_hu
+from hounsfield.volumes.assemble import assemble
+from hounsfield.volumes.geometry import is_blank, lps_of_spacing
+from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.volume import Volume, VolumeError
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+PLAIN = (1.0, 0.0)
+HEADER_BYTES = 64 * 1024
 
 
 def read_npz(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:
@@ -16,27 +24,23 @@ def read_npz(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None
 
     `spacing` is in mm, (z, y, x), as the file holds none. Raises VolumeError.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            name = "ct" if "ct" in archive.files else archive.files[0] if len(archive.files) == 1 else None
-            if name is None:
-                raise VolumeError("not_an_image", f"no array named ct among {', '.join(archive.files)}", path)
-            raw = archive[name]
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError) as error:
-        reason = "bad_checksum" if "CRC" in str(error) else "truncated"
-        raise VolumeError(reason, f"the archive is damaged ({error}); fetch it again", path) from error
+    raw = _array(path)
+    _check_shape(raw, path)
     if spacing is None:
         raise VolumeError("no_geometry", "a numpy archive holds no spacing; give it in a table", path)
-    _check_shape(raw, path)
-    toward = np.diag([1.0, 1.0, 1.0, 1.0])
     dz, dy, dx = spacing
     # Columns are the steps of the array's axes in LPS+ mm: down, back, left.
+    toward = np.eye(4)
     toward[:3, :3] = np.array([[0, 0, dx], [0, dy, 0], [-dz, 0, 0]])
-    return _volume(raw, toward, hu, rescale, path)
+    return assemble(raw, LPS_TO_RAS @ toward, PLAIN, hu, rescale, spacing, path)
 
 
-def read_itk(path: Path, hu: str, rescale: Rescale | None) -> Volume:
-    """NRRD and MetaImage. Raises VolumeError, also for a file shorter than its header says."""
+def read_itk(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:
+    """NRRD and MetaImage; `spacing` (z, y, x) stands in where they hold none.
+
+    Raises VolumeError, also for a file shorter than its header says, or with a wrong checksum.
+    """
+    _check_payload(path)
     try:
         image = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
@@ -46,13 +50,33 @@ def read_itk(path: Path, hu: str, rescale: Rescale | None) -> Volume:
         raise VolumeError("rgb", "the voxels have several components, so this is no CT", path)
     if image.GetDimension() != 3:
         raise VolumeError("several_frames", f"the image has {image.GetDimension()} dimensions, not 3", path)
-    raw = SimpleITK.GetArrayFromImage(image)  # (z, y, x) of the file's own axes
+    raw = SimpleITK.GetArrayFromImage(image).T  # (x, y, z) of the file's own axes
     _check_shape(raw, path)
-    matrix = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine = np.eye(4)
-    affine[:3, :3] = matrix[:, ::-1]
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    return _volume(raw, affine, hu, rescale, path)
+    if is_blank(affine) and spacing is not None:
+        affine = LPS_TO_RAS @ lps_of_spacing(spacing)
+    return assemble(raw, LPS_TO_RAS @ affine, PLAIN, hu, rescale, spacing, path)
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        # The whole member is read, so that its checksum is compared.
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+            name = "ct" if "ct" in members else next(iter(members)) if len(members) == 1 else None
+            content = archive.read(members[name]) if name is not None else b""
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        reason = "bad_checksum" if "CRC" in str(error) else "truncated"
+        raise VolumeError(reason, f"the archive is damaged ({error}); fetch it again", path) from error
+    if name is None:
+        found = ", ".join(members) or "no array"
+        raise VolumeError("not_an_image", f"no array named ct in the archive ({found})", path)
+    try:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:
+        raise VolumeError("damaged", f"its array cannot be read ({error})", path) from error
 
 
 def _check_shape(raw: np.ndarray, path: Path) -> None:
@@ -62,7 +86,39 @@ def _check_shape(raw: np.ndarray, path: Path) -> None:
         raise VolumeError("one_slice", f"the shape is {raw.shape}: a picture, and no volume", path)
 
 
-def _volume(raw: np.ndarray, affine_lps: np.ndarray, hu: str, rescale: Rescale | None, path: Path) -> Volume:
-    view, affine = to_lps_zyx(raw, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_lps)
-    values, source = choose_hu(view, (1.0, 0.0), hu, rescale, str(path))
-    return Volume(values, spacing_of(affine), affine, source)
+def _check_payload(path: Path) -> None:
+    """Unpack compressed voxels once by ourselves, as ITK compares no checksum."""
+    fields, end = _fields(path)
+    if fields.get("encoding") in ("gzip", "gz"):
+        named, unpack = fields.get("data file", fields.get("datafile")), igzip.decompress
+    elif fields.get("compresseddata", "").lower() == "true":
+        named, unpack = fields["elementdatafile"], isal_zlib.decompress
+    else:
+        return
+    attached = named in (None, "LOCAL")
+    file = path if attached else path.with_name(Path(named).name)
+    if not file.is_file():
+        return  # a list of files, or a missing one: ITK reads the first and names the second
+    try:
+        unpack(file.read_bytes()[end if attached else 0 :])
+    except (EOFError, OSError, isal_zlib.error) as error:
+        said = str(error).lower()
+        wrong = "crc" in said or "checksum" in said
+        cut = isinstance(error, EOFError) or "truncated" in said
+        reason = "bad_checksum" if wrong else "truncated" if cut else "damaged"
+        raise VolumeError(reason, f"the compressed voxels are damaged ({error}); fetch it again", file) from error
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """The header's fields, their names in lower case, and the byte where attached voxels begin."""
+    with open(path, "rb") as file:
+        start = file.read(HEADER_BYTES)
+    nrrd = start.startswith(b"NRRD")
+    fields, end = {}, 0
+    for line in start.splitlines(keepends=True):
+        end += len(line)
+        name, _, value = line.decode("latin-1").partition(":" if nrrd else "=")
+        fields[name.strip().lower()] = value.strip()
+        if (nrrd and not line.strip()) or name.strip() == "ElementDataFile":
+            break
+    return fields, end

@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, SecondaryCaptureImageStorage
 
-from hounsfield.volumes.geometry import spacing_of, to_lps_zyx
-from hounsfield.volumes.hu import PADDING_BELOW_HU, Rescale, choose_hu
+from hounsfield.volumes.assemble import assemble
+from hounsfield.volumes.hu import PADDING_BELOW_HU, Rescale
 from hounsfield.volumes.series import Plane, check_one_series, in_order
 from hounsfield.volumes.settings import AIR_HU
 from hounsfield.volumes.volume import Volume, VolumeError
@@ -56,12 +56,9 @@ def read_dicom(path: Path, hu: str = "auto", rescale: Rescale | None = None) -> 
     affine[:3, 3] = first.position
     raw, own = _stack(planes, hu, rescale)
     lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
-    view, turned = to_lps_zyx(raw, lps_to_ras @ affine)
     if own is None:
-        values, source = choose_hu(view, (1.0, 0.0), "table", rescale, str(path))
-    else:
-        values, source = choose_hu(view, own, hu, rescale, str(path))
-    return Volume(values, spacing_of(turned), turned, source)
+        own, hu = (1.0, 0.0), "table"
+    return assemble(raw, lps_to_ras @ affine, own, hu, rescale, None, path)
 
 
 def _planes(path: Path) -> list[Plane]:

@@ -36,3 +36,17 @@ def closest_axes(directions: np.ndarray) -> list[int]:
 def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
     """Length in mm of one step along each index axis."""
     return tuple(float(step) for step in np.linalg.norm(affine[:3, :3], axis=0))
+
+
+def lps_of_spacing(spacing: tuple[float, float, float]) -> np.ndarray:
+    """The affine to RAS+ mm of an array whose header lost its geometry: index (x, y, z) runs along LPS, as DICOM's.
+
+    CT-RATE's first release is such: its second gives the same arrays the DICOM directions.
+    """
+    z, y, x = spacing
+    return np.diag([-x, -y, z, 1.0])
+
+
+def is_blank(affine: np.ndarray) -> bool:
+    """Whether an affine is what writers put where they know nothing: the identity, of RAS or of LPS."""
+    return np.array_equal(np.abs(affine), np.eye(4))

@@ -8,8 +8,9 @@ import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
-from hounsfield.volumes.geometry import spacing_of, to_lps_zyx
-from hounsfield.volumes.hu import Rescale, choose_hu
+from hounsfield.volumes.assemble import assemble
+from hounsfield.volumes.geometry import is_blank, lps_of_spacing
+from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.volume import Volume, VolumeError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -24,11 +25,7 @@ def read_nifti(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | No
     affine_ras = _affine(header, spacing, path)
     slope, intercept = header.get_slope_inter()
     own = (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
-    view, affine = to_lps_zyx(raw, affine_ras)
-    values, source = choose_hu(view, own, hu, rescale, str(path))
-    if source == "table" and spacing is None and _is_blank(affine_ras):
-        raise VolumeError("no_geometry", "its HU come from a table, which gives no spacing, nor does its affine", path)
-    return Volume(values, spacing_of(affine), affine, source)
+    return assemble(raw, affine_ras, own, hu, rescale, spacing, path)
 
 
 def _unpacked(path: Path) -> bytes:
@@ -96,7 +93,7 @@ def _affine(header: nibabel.Nifti1Header, spacing: tuple | None, path: Path) -> 
     `spacing` (z, y, x) stands in where neither does.
     """
     forms = [form for form in (header.get_sform(coded=True)[0], _qform(header)) if form is not None]
-    told = [form for form in forms if not _is_blank(form)]
+    told = [form for form in forms if not is_blank(form)]
     if not told and spacing is not None:
         return lps_of_spacing(spacing)
     if not forms:
@@ -110,25 +107,11 @@ def _affine(header: nibabel.Nifti1Header, spacing: tuple | None, path: Path) -> 
     return sound
 
 
-def lps_of_spacing(spacing: tuple[float, float, float]) -> np.ndarray:
-    """The affine to RAS+ mm of an array whose header lost its geometry: index (x, y, z) runs along LPS, as DICOM's.
-
-    CT-RATE's first release is such: its second gives the same arrays the DICOM directions.
-    """
-    z, y, x = spacing
-    return np.diag([-x, -y, z, 1.0])
-
-
 def _qform(header: nibabel.Nifti1Header) -> np.ndarray | None:
     try:
         return header.get_qform(coded=True)[0]
     except (HeaderDataError, ValueError):  # an impossible quaternion
         return None
-
-
-def _is_blank(affine: np.ndarray) -> bool:
-    """Whether an affine is what writers put where they know nothing: the identity, of RAS or of LPS."""
-    return np.array_equal(np.abs(affine), np.eye(4))
 
 
 def _is_sound(affine: np.ndarray) -> bool:

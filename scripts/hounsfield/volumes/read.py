@@ -57,7 +57,7 @@ def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -
     if kind == "zip":
         return read_npz(path, hu, rescale, spacing)
     if kind == "itk":
-        return read_itk(path, hu, rescale)
+        return read_itk(path, hu, rescale, spacing)
     return read_nifti(path, hu, rescale, spacing)
 
 

@@ -1,0 +1,29 @@
+"""From a stored array and its affine to a volume."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hounsfield.volumes.geometry import is_blank, spacing_of, to_lps_zyx
+from hounsfield.volumes.hu import Rescale, choose_hu
+from hounsfield.volumes.volume import Volume, VolumeError
+
+
+def assemble(
+    raw: np.ndarray,
+    affine_ras: np.ndarray,
+    own: Rescale,
+    hu: str,
+    rescale: Rescale | None,
+    spacing: tuple[float, float, float] | None,
+    path: Path,
+) -> Volume:
+    """Turn `raw` (any axes, as `affine_ras` says) to (z, y, x) LPS, and its values to HU.
+
+    own: slope and intercept of the file's header; rescale, spacing: a table's, or None. Raises VolumeError.
+    """
+    view, affine = to_lps_zyx(raw, affine_ras)
+    values, source = choose_hu(view, own, hu, rescale, str(path))
+    if source == "table" and spacing is None and is_blank(affine_ras):
+        raise VolumeError("no_geometry", "its HU come from a table, which gives no spacing, nor does its affine", path)
+    return Volume(values, spacing_of(affine), affine, source)
