@@ -19,7 +19,8 @@ def main(snakemake):
         predictions[model][seed] = tuple(read_table(path, ["volume", "scan", "patient"]) for path in (val, test))
         histories[model][seed] = read_table(history)
     metadata = read_table(inputs.metadata, ["volume"])
-    tables = compare_models(predictions, params.pathologies, settings, metadata, histories)
+    footprints = dict(zip(params.models, map(read_table, inputs.footprints), strict=True))
+    tables = compare_models(predictions, params.pathologies, settings, metadata, histories, footprints)
     folder = Path(snakemake.output[0])
     for name, table in tables.items():
         write_table(table, folder / f"{name}.tsv")

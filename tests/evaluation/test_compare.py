@@ -164,16 +164,30 @@ def test_numbers_are_cut_into_bands():
     assert name_groups(pd.Series([1.0, 2.0, 1.0]), None).tolist() == ["1", "2", "1"]
 
 
-def test_costs_come_from_the_history(predictions):
-    history = pd.DataFrame(
-        {"seconds": [1800.0, 3600.0], "samples_per_second": [2.0, 4.0], "peak_memory_mb": [10.0, 12.0]}
+def test_costs_come_from_the_histories_and_footprints(predictions):
+    history = pd.DataFrame({"seconds": [1800.0, 3600.0, 1800.0], "samples_per_second": [2.0, 4.0, 3.0]})
+    history["peak_memory_mb"], history["peak_gpu_memory_mb"] = [10.0, 12.0, 11.0], [np.nan, 5.0, 7.0]
+    footprint = pd.DataFrame(
+        {"parameters": [10], "gigaflops": [0.5], "seconds_per_scan": [0.25], "device": ["CPU, threads: 1"]}
     )
-    cost = compare_models({"good": predictions["good"]}, NAMES, SETTINGS, histories={"good": {0: history, 1: history}})[
-        "cost"
-    ]
-    assert cost["training_hours"].tolist() == [1.0, 1.0]
-    assert cost["samples_per_second"].tolist() == [3.0, 3.0]
-    assert cost["peak_gpu_memory_mb"].isna().all()
+    runs, histories = {"good": predictions["good"]}, {"good": {0: history, 1: history[["seconds"]]}}
+    cost = compare_models(runs, NAMES, SETTINGS, histories=histories, footprints={"good": footprint})["cost"]
+    # Each epoch's own seconds; the first one used no GPU.
+    assert cost["training_hours"].tolist() == [2.0, 2.0]
+    assert cost["gpu_hours"].tolist() == [1.5, 0.0]
+    assert cost["samples_per_second"][0] == 3 and np.isnan(cost["samples_per_second"][1])
+    assert cost["parameters"].tolist() == [10, 10] and cost["seconds_per_scan"].tolist() == [0.25, 0.25]
+    alone = compare_models(runs, NAMES, SETTINGS, histories=histories)["cost"]
+    assert alone["parameters"].isna().all() and alone["training_hours"].tolist() == [2.0, 2.0]
+
+
+def test_bands_are_listed_by_size(predictions):
+    test = predictions["good"][0][1]
+    ages = test["patient"].str[1:].astype(int) * 3
+    metadata = test[["volume"]].assign(age=ages)
+    settings = EvaluationSettings(replicates=20, min_group=1, bands={"age": (9, 60, 100)})
+    table = compare_models({"good": {0: predictions["good"][0]}}, NAMES, settings, metadata)["subgroups"]
+    assert list(table["group"].drop_duplicates()) == ["under 9", "9 to 60", "60 to 100", "100 and over"]
 
 
 def test_folds_are_pooled_with_thresholds_of_the_others(make_predictions):

@@ -75,9 +75,9 @@ def test_nothing_is_fetched(page):
 
 def test_every_figure_is_drawn_and_ids_are_unique(page, usual_run):
     figures = page.named("svg")
-    # Differences, two forests, four panels a pathology, and the three quantities that the histories hold.
+    # Differences, two forests, four panels a pathology, the three quantities of the histories, subgroups.
     labels = [attributes["aria-label"] for attributes in figures]
-    expected = 1 + 2 + 4 * len(usual_run.pathologies) + 3
+    expected = 1 + 2 + 4 * len(usual_run.pathologies) + 3 + 1
     assert sum(not label.startswith("Legend") for label in labels) == expected
     assert all(attributes["role"] == "img" for attributes in figures)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -134,14 +134,49 @@ def test_the_best_model_is_named_with_every_difference(make_run):
     assert "0.200 above c (0.150 to 0.250, p < 0.001): a difference beyond chance" in said
 
 
+def test_sections_come_in_the_order_of_the_questions(page):
+    ids = [attributes["id"] for attributes in page.named("section")]
+    assert ids == ["models", "pathologies", "cohort", "training", "subgroups", "examples", "again"]
+
+
+def test_quality_stands_beside_cost(page):
+    said = page.said()
+    assert "resnet3d 0.900 0.850 to 0.950 6.0 min 0 s 3.59 0.87 0.049 CPU, threads: 1" in said
+    # Six epochs of a minute each.
+    assert "resnet3d, seed 5 6 6.0 min 12.5" in said
+
+
+def test_ensembles_and_subgroups_are_shown_and_small_groups_suppressed(page):
+    said = page.said()
+    assert "all models 0.951 0.910 to 0.980" in said
+    assert "Sex: F 12 30 0.770 0.660 to 0.880" in said
+    assert "Sex: M 12 – too few patients – too few patients" in said
+    assert "AUROC by subgroup and pathology" in said
+
+
+def test_scores_are_shown_as_they_were_calibrated(make_run):
+    run = make_run(models=("only",), pathologies=["x"])
+    table = "model\tseed\tpathology\tscale\toffset\nonly\t0\tx\t1\t-100\n"
+    (run.folder / "comparison/calibration.tsv").write_text(table)
+    said = written(run).said()
+    assert re.search(r"only 0\.500 0 \d+ 0 \d+", said), "no probability reaches the threshold now"
+    assert "probability 0.00" in said
+
+
+def test_the_published_protocol_is_called_optimistic(make_run):
+    run = make_run(models=("only",), pathologies=["x"])
+    table = "model\tseed\tprotocol\tpathology\tmetric\tvalue\tnote\n"
+    table += "only\t0\tct-clip\t(macro)\tweighted_f1\t0.812\toptimistic\n"
+    (run.folder / "comparison/protocols.tsv").write_text(table)
+    said = written(run).said()
+    assert "optimistic" in said and "only, seed 0 CT-CLIP: threshold from the test labels 0.812" in said
+
+
 def test_further_tables_of_the_comparison_are_shown(make_run):
     run = make_run(pathologies=["x"])
-    table = "variable\tgroup\tn\troc_auc\troc_auc_low\troc_auc_high\nsex\tF\t12\t0.7\t0.6\t0.8\nsex\tM\t3\t\t\t\n"
-    (run.folder / "comparison/subgroups.tsv").write_text(table)
-    (run.folder / "comparison/ensemble_scores.tsv").write_text("model\tvalue\nboth\t0.912\n")
+    (run.folder / "comparison/further_scores.tsv").write_text("model\tvalue\nboth\t0.912\n")
     said = written(run).said()
-    assert "sex F 12 0.700 0.600 to 0.800 sex M 3 –" in said
-    assert "Ensemble scores" in said and "0.912" in said
+    assert "Further scores" in said and "0.912" in said
 
 
 def test_a_missing_table_is_named(make_run):

@@ -13,7 +13,8 @@ COMPARED = {"Compare the models on the same resamples", "Write the report"}
 
 def after_training(model):
     predictions = {f"Score {split} with {model}, seed 0" for split in ("val", "test")}
-    return {f"Train {model}, seed 0", f"Score {model}, seed 0", f"Show where {model} looks"} | COMPARED | predictions
+    alone = {f"Train {model}, seed 0", f"Score {model}, seed 0", f"Show where {model} looks"}
+    return alone | {f"Measure what {model} costs to use"} | COMPARED | predictions
 
 
 def test_nothing_changed_nothing_to_do(copy):

@@ -34,6 +34,35 @@ rule metrics:
         "../../scripts/metrics.py"
 
 
+rule footprint:
+    input:
+        best=f"{RESULTS}/models/{{model}}/seed{SEEDS[0]}/best.pth",
+        dataset=f"{RESULTS}/cohort/dataset.tsv",
+    output:
+        report(
+            f"{RESULTS}/footprints/{{model}}.tsv",
+            category="Cost",
+            caption="../report/footprint.rst",
+            labels={"model": "{model}"},
+        ),
+    log:
+        f"{LOGS}/footprint/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/footprint/{{model}}.tsv"
+    conda:
+        "../../envs/hounsfield.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    params:
+        code=code("footprint.py"),
+    message:
+        "Measure what {wildcards.model} costs to use"
+    script:
+        "../../scripts/footprint.py"
+
+
 rule compare:
     input:
         val=expand(
@@ -51,11 +80,12 @@ rule compare:
             model=MODELS,
             seed=SEEDS,
         ),
+        footprints=expand(f"{RESULTS}/footprints/{{model}}.tsv", model=MODELS),
         metadata=f"{RESULTS}/cohort/metadata.tsv",
     output:
         report(
             directory(f"{RESULTS}/comparison"),
-            patterns=["{table}.tsv"],
+            patterns=["{table}.tsv", "{table}.md", "{table}.tex", "{table}.json"],
             category="Comparison",
             caption="../report/comparison.rst",
             labels={"table": "{table}"},
@@ -86,7 +116,7 @@ rule explain:
     output:
         report(
             directory(f"{RESULTS}/explanations/{{model}}"),
-            patterns=["{picture}.png"],
+            patterns=["{picture}.png", "{picture}.tsv"],
             category="Explanations",
             caption="../report/explanations.rst",
             labels={"model": "{model}", "picture": "{picture}"},

@@ -41,7 +41,12 @@ rule predict:
         best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
         dataset=f"{RESULTS}/cohort/dataset.tsv",
     output:
-        f"{RESULTS}/predictions/{{model}}/seed{{seed}}/{{split}}.tsv",
+        report(
+            f"{RESULTS}/predictions/{{model}}/seed{{seed}}/{{split}}.tsv",
+            category="Predictions",
+            caption="../report/predictions.rst",
+            labels={"model": "{model}", "seed": "{seed}", "split": "{split}"},
+        ),
     log:
         f"{LOGS}/predict/{{model}}/seed{{seed}}/{{split}}.log",
     benchmark:

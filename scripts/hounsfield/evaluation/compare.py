@@ -25,10 +25,12 @@ def compare_models(
     settings: EvaluationSettings,
     metadata: pd.DataFrame | None = None,
     histories: Histories | None = None,
+    footprints: Mapping[str, pd.DataFrame] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Tables by name: models, pairs, seeds, ensembles, calibration, reliability, subgroups, protocols, cost.
 
-    predictions[model][seed] = (validation, test); metadata: volume and subgroup columns; histories[model][seed].
+    predictions[model][seed] = (validation, test); metadata: volume and subgroup columns; histories[model][seed];
+    footprints[model]: what its network costs to use.
     Raises TableError if the runs were not made on the same scans and labels.
     """
     runs = {
@@ -51,7 +53,7 @@ def compare_models(
         groups = groups_of(metadata, test, settings.level, settings.bands)
     tables["subgroups"] = subgroup_table(lists, groups, pathologies, settings)
     tables["protocols"] = protocol_table(runs, pathologies, settings)
-    return tables | {"cost": cost_table(histories or {})}
+    return tables | {"cost": cost_table(histories or {}, footprints)}
 
 
 def check_same_scans(runs: Mapping[str, Mapping[int, Run]]) -> None:

@@ -33,7 +33,7 @@ def subgroup_table(
     rows = []
     for model, seeds in runs.items():
         for column, names in groups.items():
-            for name in sorted(set(names)):
+            for name in sorted(set(names), key=_place):
                 found = _group_rows(seeds, np.flatnonzero(names == name), pathologies, settings)
                 rows += [[model, column, name, *row] for row in found]
     # Whole numbers stay whole beside empty cells.
@@ -97,6 +97,15 @@ def to_numbers(values: pd.Series) -> pd.Series:
     parts = text.str.extract(r"^(\d{1,3})([YMWD])$")
     ages = pd.to_numeric(parts[0], errors="coerce") * parts[1].map(YEARS).astype("Float64")
     return numbers.fillna(ages).astype(np.float64)
+
+
+def _place(name: str) -> tuple[float, str]:
+    """Bands and numbers by their size, then texts by name."""
+    first = name.split()[0] if name.split() else ""
+    try:
+        return (float("-inf"), name) if name.startswith("under ") else (float(first), name)
+    except ValueError:
+        return float("inf"), name
 
 
 def _plain(value) -> str:

@@ -11,6 +11,7 @@ from hounsfield.evaluation.runs import Run
 
 MODEL_COLUMNS = ["model", "metric", "value", "low", "high", "seeds", "spread"]
 COST = ["samples_per_second", "data_wait_share", "peak_memory_mb", "peak_gpu_memory_mb"]
+FOOTPRINT = ["parameters", "gigaflops", "seconds_per_scan", "device"]
 
 Seeds = Mapping[str, Mapping[int, Bootstrap]]
 
@@ -58,15 +59,22 @@ def calibration_tables(
     return pd.DataFrame(rows, columns=columns), pd.concat(tables, ignore_index=True)
 
 
-def cost_table(histories: Mapping[str, Mapping[int, pd.DataFrame]]) -> pd.DataFrame:
-    """A row a run, from its training history; a column that the history lacks stays empty."""
+def cost_table(
+    histories: Mapping[str, Mapping[int, pd.DataFrame]], footprints: Mapping[str, pd.DataFrame] | None = None
+) -> pd.DataFrame:
+    """A row a run, from its training history and its network's footprint (one row); what they lack stays empty."""
     rows = []
     for model, seeds in histories.items():
+        footprint = dict.fromkeys(FOOTPRINT)
+        if footprints and model in footprints:
+            footprint |= footprints[model].iloc[0].to_dict()
         for seed, history in seeds.items():
             column = {name: history[name] if name in history else pd.Series([np.nan]) for name in ("seconds", *COST)}
-            # `seconds` counts on from epoch to epoch, and through restarts.
-            hours = column["seconds"].max() / 3600
+            # `seconds` are each epoch's own; an epoch that used no GPU has no GPU memory.
+            on_gpu = column["peak_gpu_memory_mb"].fillna(0).to_numpy() > 0
+            seconds = column["seconds"].to_numpy(np.float64)
+            hours = [seconds.sum() / 3600, np.where(on_gpu, seconds, seconds * 0).sum() / 3600]
             rates = column["samples_per_second"].median(), column["data_wait_share"].mean()
             peaks = column["peak_memory_mb"].max(), column["peak_gpu_memory_mb"].max()
-            rows.append([model, seed, len(history), hours, *rates, *peaks])
-    return pd.DataFrame(rows, columns=["model", "seed", "epochs", "training_hours", *COST])
+            rows.append([model, seed, len(history), *hours, *rates, *peaks, *(footprint[name] for name in FOOTPRINT)])
+    return pd.DataFrame(rows, columns=["model", "seed", "epochs", "training_hours", "gpu_hours", *COST, *FOOTPRINT])

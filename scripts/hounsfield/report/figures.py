@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,31 @@ def difference_plot(pairs: pd.DataFrame, key: str) -> str:
         axes.set_xlabel("difference in AUROC on the same resamples (dashed: none)")
         figure.legend(loc="outside upper left", ncols=2)
         return to_svg(figure, key, "Differences between models with intervals")
+
+
+@dataclass(frozen=True)
+class SubgroupRow:
+    """A group's name, and its scores: columns roc_auc, low, high by model."""
+
+    name: str
+    scores: pd.DataFrame
+
+
+def subgroup_plot(rows: Sequence[SubgroupRow], models: Sequence[str], key: str) -> str:
+    """Macro AUROC with its interval, a row a group and a mark a model."""
+    step = 0.8 / max(1, len(models))
+    with drawing(6.1, 0.9 + len(rows) * max(0.3, 0.13 * len(models) + 0.1)) as (figure, axes):
+        for rank, model in enumerate(models):
+            place = np.arange(len(rows)) + (rank - (len(models) - 1) / 2) * step
+            table = pd.concat([row.scores.reindex([model]) for row in rows])
+            value, low, high = (table[column].to_numpy(float) for column in ("roc_auc", "low", "high"))
+            _with_interval(axes, value, low, high, place, rank, model)
+        axes.axvline(0.5, color=COLOURS[6], linewidth=1, linestyle="--")
+        _named_rows(axes, [row.name for row in rows])
+        axes.set_xlim(right=1.02)
+        axes.set_xlabel("macro AUROC on the test split (dashed: chance)")
+        figure.legend(loc="outside upper left", ncols=3)
+        return to_svg(figure, key, "Macro AUROC by subgroup and model, with intervals")
 
 
 def training_panels(histories: Mapping[str, Mapping[int, pd.DataFrame]]) -> dict[str, str]:

@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from scipy.special import expit, logit
 
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.files import atomic_write
-from hounsfield.report import curves, environment, figures, sections
+from hounsfield.report import costs, curves, environment, extras, figures, sections, subgroups
 from hounsfield.report.answers import best_model, caveats, verdict
 from hounsfield.report.pictures import embedded
 from hounsfield.report.results import Results, read_results, scored
@@ -62,13 +63,16 @@ def write_report(
         **_scores(found, evaluation, settings),
         **_cohort(found, settings),
         **_training(found),
+        **_subgroups(found, settings),
+        **_beside(found, evaluation, settings),
         "examples": _examples(found),
         "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         "versions": environment.versions(),
         "machine": environment.machine(),
         "commit": environment.code_version(Path(__file__).parent),
         "digests": environment.digests(Path(results)),
-        "stages": sections.stages_table(found),
+        "stages": costs.stages_table(found),
+        "total_time": costs.total_time(found),
     }
     with atomic_write(out_html) as partial:
         partial.write_text(render(content), encoding="utf-8")
@@ -109,7 +113,6 @@ def _scores(found: Results, evaluation: EvaluationSettings, settings: ReportSett
         "matrix": sections.matrix_table(found, "roc_auc"),
         "by_model": sections.pathology_tables(found),
         "details": [_details(found, name, place, evaluation.level) for place, name in enumerate(found.pathologies)],
-        "subgroups": sections.subgroups_table(found, settings.max_rows),
         "others": sections.other_tables(found, settings.max_rows),
     }
 
@@ -152,7 +155,26 @@ def _splits(found: Results) -> dict[str, dict[str, int]]:
 
 def _training(found: Results) -> dict[str, Any]:
     panels = figures.training_panels(found.histories)
-    return {"training": [Markup(panel) for panel in panels.values()], "cost": sections.cost_table(found)}
+    return {"training": [Markup(panel) for panel in panels.values()], "cost": costs.training_table(found)}
+
+
+def _subgroups(found: Results, settings: ReportSettings) -> dict[str, Any]:
+    drawn = subgroups.figure(found)
+    return {
+        "subgroups": subgroups.macro_table(found),
+        "subgroup_figure": drawn and Markup(drawn),
+        "subgroup_details": subgroups.pathology_table(found, settings.max_rows),
+    }
+
+
+def _beside(found: Results, evaluation: EvaluationSettings, settings: ReportSettings) -> dict[str, Any]:
+    return {
+        "quality_and_cost": costs.quality_and_cost_table(found),
+        "ensembles": extras.ensembles_table(found, sections.OVERALL),
+        "folds": extras.folds_table(found, sections.OVERALL),
+        "protocols": extras.protocols_table(found),
+        "calibration": extras.calibration_table(found, evaluation.calibration, settings.max_rows),
+    }
 
 
 def _examples(found: Results) -> dict[str, dict[str, list[Example]]]:
@@ -165,13 +187,14 @@ def _examples(found: Results) -> dict[str, dict[str, list[Example]]]:
     shown: dict[str, dict[str, list[Example]]] = {model: {} for model in found.examples}
     for source, (model, row) in zip(embedded(paths), rows, strict=True):
         threshold = sections.threshold_of(found, model, row["pathology"])
+        probability = float(expit(found.calibrated(model, row["pathology"], logit(row["probability"]))))
         example = Example(
             source=source,
             pathology=row["pathology"],
             outcome=row["outcome"],
             volume=row["volume"],
-            probability=decimal(row["probability"], 2),
-            verdict=verdict(row["label"], row["probability"], threshold),
+            probability=decimal(probability, 2),
+            verdict=verdict(row["label"], probability, threshold),
             method=row["method"],
         )
         shown[model].setdefault(example.pathology, []).append(example)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hounsfield.evaluation.scores import gather_scores
+from hounsfield.evaluation.scores import gather_scores, prediction_arrays
 from hounsfield.tables import read_table
 
 NAMES = ["volume", "scan", "patient"]
@@ -40,6 +40,17 @@ class Results:
     def several_seeds(self) -> bool:
         """Whether each model was trained more than once."""
         return any(len(seeds) > 1 for seeds in self.per_pathology.values())
+
+    def calibrated(self, model: str, pathology: str, logits: np.ndarray) -> np.ndarray:
+        """Logits of the model's first seed as they were scored: by the map that validation gave."""
+        frame = self.comparison.get("calibration")
+        if frame is None:
+            return logits
+        seed = next(iter(self.per_pathology[model]))
+        rows = frame[(frame["model"] == model) & (frame["seed"] == seed) & (frame["pathology"] == pathology)]
+        if rows.empty:
+            return logits
+        return logits * rows["scale"].iloc[0] + rows["offset"].iloc[0]
 
 
 def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str], seeds: Sequence[int]) -> Results:
@@ -76,7 +87,8 @@ def scored(results: Results, pathology: str, level: str) -> dict[str, tuple[np.n
     """By model: labels and probabilities (N,) of the test scans (or volumes) whose label is known, first seed."""
     pairs = {}
     for model, table in results.predictions.items():
-        scores = gather_scores(table, [pathology], level)
+        logits = results.calibrated(model, pathology, prediction_arrays(table, [pathology])[1])
+        scores = gather_scores(table, [pathology], level, logits)
         known = ~np.isnan(scores.labels[:, 0])
         pairs[model] = (scores.labels[known, 0], scores.probabilities[known, 0])
     return pairs
@@ -85,7 +97,7 @@ def scored(results: Results, pathology: str, level: str) -> dict[str, tuple[np.n
 def _names_as_text(path: Path) -> pd.DataFrame:
     """A table whose columns of names, if it has them, stay as they are written ("001", "NA")."""
     header = read_table(path).columns
-    names = ("model", "model_a", "model_b", "pathology", "metric", "variable", "subgroup", "group", "label")
+    names = ("model", "model_a", "model_b", "pathology", "metric", "column", "group", "label", "ensemble")
     return read_table(path, [column for column in header if column in names])
 
 

@@ -12,7 +12,6 @@ from hounsfield.report.tables import (
     Cell,
     Table,
     decimal,
-    duration,
     frame_table,
     heading,
     make_table,
@@ -41,7 +40,7 @@ DETAILED = {
     "accuracy": "Accuracy",
     "brier": "Brier",
 }
-OWN_PLACE = ("models", "pairs", "seeds", "subgroups")
+OWN_PLACE = ("models", "pairs", "seeds", "subgroups", "ensembles", "folds", "protocols", "calibration", "cost")
 
 
 def models_table(results: Results, confidence: float) -> Table:
@@ -199,28 +198,6 @@ def spoken_reason(name: str) -> str:
     return name.replace("_", " ")
 
 
-def cost_table(results: Results) -> Table:
-    """What each training took, as its history says."""
-    rows = []
-    for model, seeds in results.histories.items():
-        for seed, table in seeds.items():
-            last = table.iloc[-1]
-            rows.append(
-                [
-                    heading(f"{model}, seed {seed}"),
-                    number(len(table), 0),
-                    # Counted from the start of training, restarts included.
-                    duration(last["seconds"]),
-                    number(table["samples_per_second"].median(), 1),
-                    number(100 * table["data_wait_share"].mean(), 1),
-                    number(last["peak_memory_mb"] / 1024, 1),
-                    number(last["peak_gpu_memory_mb"] / 1024, 1, reason="no GPU"),
-                ]
-            )
-    columns = ["Run", "Epochs", "Time", "Volumes per second", "Waiting for data, %", "Memory, GiB", "GPU memory, GiB"]
-    return make_table("What training took", columns, rows)
-
-
 def other_tables(results: Results, most: int) -> list[Table]:
     """Whatever else the comparison holds, as it is."""
     return [
@@ -228,32 +205,6 @@ def other_tables(results: Results, most: int) -> list[Table]:
         for name, frame in results.comparison.items()
         if name not in OWN_PLACE and len(frame)
     ]
-
-
-def subgroups_table(results: Results, most: int) -> Table | None:
-    """Scores by subgroup, if the comparison has them."""
-    frame = results.comparison.get("subgroups")
-    if frame is None or frame.empty:
-        return None
-    return frame_table("Scores by subgroup", frame, offered(frame, "subgroups.tsv"), most)
-
-
-def stages_table(results: Results) -> Table | None:
-    """Time and memory of each stage, as Snakemake measured them."""
-    if results.stages.empty:
-        return None
-    rows = [
-        [
-            heading(row["stage"].replace("_", " ")),
-            number(row["jobs"], 0),
-            duration(row["seconds"]),
-            duration(row["processor_seconds"]),
-            number(row["memory_gib"], 1, reason="not measured"),
-        ]
-        for row in results.stages.to_dict("records")
-    ]
-    columns = ["Stage", "Jobs", "Time", "Processor time", "Largest memory, GiB"]
-    return make_table("What each stage took", columns, rows)
 
 
 def reason(row: dict, metric: str = "") -> str:

@@ -1,0 +1,19 @@
+"""Measure what one network costs to use."""
+
+from hounsfield.job import run_job
+from hounsfield.report.footprint import measure_network
+from hounsfield.tables import read_table, write_table
+from hounsfield.training.devices import lease_devices
+from hounsfield.volumes.store import VolumeStore
+
+
+def main(snakemake):
+    dataset = read_table(snakemake.input.dataset, text=["volume", "scan", "patient", "split", "key"])
+    with lease_devices(snakemake.resources.gpu):
+        store = VolumeStore(snakemake.config["store"])
+        table = measure_network(snakemake.input.best, dataset, store, snakemake.threads)
+    write_table(table, snakemake.output[0])
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,73 @@
+"""Tables beside the main scores: ensembles, pooled folds, published protocols, calibration, where the heat is."""
+
+import pandas as pd
+
+from hounsfield.report.results import MACRO, Results
+from hounsfield.report.tables import Table, frame_table, heading, make_table, number, offered, words
+
+PROTOCOLS = {"validation": "honest: threshold from validation", "ct-clip": "CT-CLIP: threshold from the test labels"}
+
+
+def overall_rows(frame: pd.DataFrame, name: str, metrics: dict[str, str], caption: str, note: str, file: str) -> Table:
+    """A row for each value of the column `name`, a column for each metric, with intervals."""
+    shown = [metric for metric in metrics if metric in set(frame["metric"])]
+    rows = []
+    for label, table in frame.groupby(name, sort=False):
+        values = table.set_index("metric").to_dict("index")
+        found = [values.get(metric, {}) for metric in shown]
+        cells = (number(each.get("value"), 3, each.get("low"), each.get("high"), "undefined") for each in found)
+        rows.append([heading(label), *cells])
+    columns = [name.capitalize(), *(metrics[metric] for metric in shown)]
+    return make_table(caption, columns, rows, note, offered(frame, file))
+
+
+def ensembles_table(results: Results, metrics: dict[str, str]) -> Table | None:
+    """Ensembles over seeds and over architectures; None if there are none."""
+    frame = results.comparison.get("ensembles")
+    if frame is None or frame.empty:
+        return None
+    note = "The mean probability of the members, with thresholds of its own from validation."
+    return overall_rows(frame, "ensemble", metrics, "Ensembles on the test split", note, "ensembles.tsv")
+
+
+def folds_table(results: Results, metrics: dict[str, str]) -> Table | None:
+    """Cross-validation, out of fold; None if no folds were pooled."""
+    frame = results.comparison.get("folds")
+    if frame is None or frame.empty:
+        return None
+    note = (
+        "Every patient outside the test split, scored by the network that did not see them; a fold's thresholds come "
+        "from the other folds."
+    )
+    return overall_rows(frame, "model", metrics, "Cross-validation, all folds pooled", note, "folds.tsv")
+
+
+def protocols_table(results: Results) -> Table | None:
+    """Published ways of scoring beside the honest one, over all labels; None if none was asked for."""
+    frame = results.comparison.get("protocols")
+    if frame is None or frame.empty:
+        return None
+    macro = frame[frame["pathology"] == MACRO]
+    metrics = macro["metric"].drop_duplicates().tolist()
+    rows = []
+    for (model, seed, protocol), table in macro.groupby(["model", "seed", "protocol"], sort=False):
+        values = table.set_index("metric")["value"]
+        cells = [number(values.get(metric), reason="undefined") for metric in metrics]
+        rows.append([heading(f"{model}, seed {seed}"), words(PROTOCOLS.get(protocol, protocol)), *cells])
+    spoken = {"weighted_f1": "Weighted F1"}
+    columns = ["Run", "Protocol", *(spoken.get(metric, metric.capitalize()) for metric in metrics)]
+    note = "The published protocol chooses thresholds on the very labels it is scored on, which flatters every model: "
+    note += "it is here to be set beside papers that use it, and for nothing else."
+    caption = "Published protocol, optimistic, beside the honest one"
+    return make_table(caption, columns, rows, note, offered(frame, "protocols.tsv"))
+
+
+def calibration_table(results: Results, kind: str, most: int) -> Table | None:
+    """Brier score and calibration error of each run and pathology, and the map that was fitted on validation."""
+    frame = results.comparison.get("calibration")
+    if frame is None or frame.empty:
+        return None
+    fitted = frame if kind != "none" else frame.drop(columns=["scale", "offset"], errors="ignore")
+    table = frame_table("Calibration", fitted, offered(frame, "calibration.tsv"), most)
+    note = "Logits as the networks gave them." if kind == "none" else f"Logits mapped by {kind}, fitted on validation."
+    return make_table(table.caption, table.columns, table.rows, f"{note} {table.note}".strip(), table.download)
