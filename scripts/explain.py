@@ -3,14 +3,19 @@
 from pathlib import Path
 
 from hounsfield.job import run_job
+from hounsfield.report.phantom_truth import PhantomTruth
 from hounsfield.report.saliency import explain_model
 from hounsfield.report.settings import ReportSettings
 from hounsfield.tables import read_table
 from hounsfield.training.devices import lease_devices
+from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
 
 
 def main(snakemake):
+    params, truth = snakemake.params, None
+    if params.demo:
+        truth = PhantomTruth(params.demo, params.seed, PreprocessingSettings.from_config(params.preprocessing)).mask
     with lease_devices(snakemake.resources.gpu):
         explain_model(
             snakemake.input.best,
@@ -18,8 +23,9 @@ def main(snakemake):
             read_table(snakemake.input.predictions, text=["volume", "scan", "patient"]),
             VolumeStore(snakemake.config["store"]),
             Path(snakemake.output[0]),
-            ReportSettings.from_config(snakemake.params.report),
+            ReportSettings.from_config(params.report),
             snakemake.threads,
+            truth,
         )
 
 

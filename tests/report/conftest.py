@@ -107,6 +107,8 @@ class FakeRun:
                 )
         columns = ["pathology", "volume", "outcome", "label", "probability", "method", "picture"]
         write_table(pd.DataFrame(rows, columns=columns), folder / "index.tsv")
+        pointing = {"pathology": self.pathologies, "scans": 8, "hits": 6, "chance": 0.03}
+        write_table(pd.DataFrame(pointing), folder / "pointing.tsv")
 
     def _write_comparison(self, random):
         folder = self.folder / "comparison"

@@ -154,6 +154,14 @@ def test_ensembles_and_subgroups_are_shown_and_small_groups_suppressed(page):
     assert "AUROC by subgroup and pathology" in said
 
 
+def test_the_pointing_game_is_shown_where_it_was_played(page, make_run):
+    assert "Lung nodule 0.75 6 of 8 0.75 6 of 8 0.03" in page.said()
+    assert "All of them 0.75 18 of 24" in page.said()
+    run = make_run(models=("only",), pathologies=["x"])
+    (run.folder / "explanations/only/pointing.tsv").unlink()
+    assert "Pointing game" not in written(run).said()
+
+
 def test_scores_are_shown_as_they_were_calibrated(make_run):
     run = make_run(models=("only",), pathologies=["x"])
     table = "model\tseed\tpathology\tscale\toffset\nonly\t0\tx\t1\t-100\n"

@@ -67,7 +67,7 @@ DENSE = {"growth_rate": 4, "block_config": (2, 2, 2, 2)}
 
 @pytest.mark.parametrize(
     ("architecture", "variant", "options", "layer"),
-    [("resnet3d", "10", {"widen_factor": 0.25}, "layer2"), ("densenet3d", "121", DENSE, None)],
+    [("resnet3d", "10", {"widen_factor": 0.25}, "layer1"), ("densenet3d", "121", DENSE, None)],
 )
 def test_grad_cam_is_monais(architecture, variant, options, layer):
     model, x_BCDHW = network(architecture, variant, **options), volume()
@@ -77,7 +77,7 @@ def test_grad_cam_is_monais(architecture, variant, options, layer):
     hottest = []
     for pathology in (0, 1):
         reference = GradCAM(model, name, postprocessing=lambda heat: heat.detach())(x_BCDHW, class_idx=pathology)[0, 0]
-        heat, method = saliency(model, x_BCDHW, pathology, ReportSettings())
+        heat, method = saliency(model, x_BCDHW, pathology, ReportSettings(saliency="grad_cam"))
         assert method == "Grad-CAM"
         np.testing.assert_allclose(heat, reference / reference.max().clamp(min=1e-30), atol=1e-4)
         hottest.append(heat.max())
@@ -122,7 +122,7 @@ def test_other_weights_give_another_map(informed, method):
 def test_a_slice_network_has_a_map_over_the_volume():
     model = network("slices2d", "18", (12, 64, 64), slab=3)
     heat, method = saliency(model, volume((12, 64, 64)), 0, ReportSettings())
-    assert heat.shape == (12, 64, 64) and method == "Grad-CAM"
+    assert heat.shape == (12, 64, 64) and method == "HiResCAM"
     assert heat.min() >= 0 and heat.max() == 1
     assert heat.std(axis=(1, 2)).max() > 0 and heat.std(axis=0).max() > 0
 
@@ -178,6 +178,19 @@ def test_examples_are_drawn_and_listed(small_cohort, checkpoint, tmp_path):
     bright = index[index["pathology"] == "bright"]
     assert (labels[bright["volume"]].to_numpy() == bright["label"].to_numpy()).all()
     assert index[["peak_z", "peak_y", "peak_x"]].to_numpy().max() < 16
+
+
+def test_the_pointing_game_is_played_where_the_truth_is_known(small_cohort, checkpoint, tmp_path):
+    dataset, store = small_cohort
+    path, predictions = checkpoint
+    everywhere = np.ones((16, 16, 16), bool)
+    settings = ReportSettings(examples=0)
+    explain_model(path, dataset, predictions, store, tmp_path / "out", settings, truth=lambda *_: everywhere)
+    table = read_table(tmp_path / "out/pointing.tsv", ["pathology"])
+    assert table["pathology"].tolist() == ["bright", "../<b>/low"]
+    assert (table["scans"] > 0).all() and (table["chance"] == 1).all()
+    explain_model(path, dataset, predictions, store, tmp_path / "none", settings)
+    assert not (tmp_path / "none/pointing.tsv").exists()
 
 
 def test_no_examples_leave_an_empty_list(small_cohort, checkpoint, tmp_path):

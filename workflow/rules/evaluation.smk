@@ -133,6 +133,9 @@ rule explain:
         mem_mb=8000,
     params:
         report=canonical(config["report"]),
+        preprocessing=canonical(config["preprocessing"]),
+        demo=canonical(config.get("demo", {})),
+        seed=config["seed"],
         pathologies=config["cohort"]["pathologies"],
         code=code("explain.py"),
     message:

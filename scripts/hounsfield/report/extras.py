@@ -1,10 +1,14 @@
 """Tables beside the main scores: ensembles, pooled folds, published protocols, calibration, where the heat is."""
 
+from dataclasses import replace
+
 import pandas as pd
 
+from hounsfield.report.pointing import REACH_MM
 from hounsfield.report.results import MACRO, Results
 from hounsfield.report.tables import Table, frame_table, heading, make_table, number, offered, words
 
+ALL = "All of them"
 PROTOCOLS = {"validation": "honest: threshold from validation", "ct-clip": "CT-CLIP: threshold from the test labels"}
 
 
@@ -60,6 +64,31 @@ def protocols_table(results: Results) -> Table | None:
     note += "it is here to be set beside papers that use it, and for nothing else."
     caption = "Published protocol, optimistic, beside the honest one"
     return make_table(caption, columns, rows, note, offered(frame, "protocols.tsv"))
+
+
+def pointing_table(results: Results) -> Table | None:
+    """How often each model's heat is on the finding; None where the findings' places are not known."""
+    if not results.pointing:
+        return None
+    tables = [table.assign(model=model) for model, table in results.pointing.items()]
+    frame = pd.concat(tables, ignore_index=True)
+    rows = []
+    for name in [*results.pathologies, ALL]:
+        own = frame if name == ALL else frame[frame["pathology"] == name]
+        cells = []
+        for model in results.pointing:
+            hits, scans = (int(own.loc[own["model"] == model, column].sum()) for column in ("hits", "scans"))
+            share = hits / scans if scans else None
+            cells.append(replace(number(share, 2, reason="no scans"), interval=f"{hits} of {scans}" if scans else ""))
+        chance = (own["chance"] * own["scans"]).sum() / max(own["scans"].sum(), 1)
+        rows.append([heading(name), *cells, number(chance if own["scans"].sum() else None, 2, reason="no scans")])
+    note = (
+        f"The share of test scans with the finding whose hottest voxel lies within {REACH_MM:g} mm of it. Chance: the "
+        "share of all voxels that lie so near. The phantoms' findings are known to the voxel."
+    )
+    caption = "Pointing game: is the heat on the finding?"
+    columns = ["Pathology", *results.pointing, "Chance"]
+    return make_table(caption, columns, rows, note, offered(frame, "pointing.tsv"))
 
 
 def calibration_table(results: Results, kind: str, most: int) -> Table | None:

@@ -66,6 +66,7 @@ def write_report(
         **_subgroups(found, settings),
         **_beside(found, evaluation, settings),
         "examples": _examples(found),
+        "pointing": extras.pointing_table(found),
         "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         "versions": environment.versions(),
         "machine": environment.machine(),

@@ -27,6 +27,7 @@ class Results:
     histories: dict[str, dict[int, pd.DataFrame]]
     comparison: dict[str, pd.DataFrame]
     examples: dict[str, pd.DataFrame]
+    pointing: dict[str, pd.DataFrame]
     summary: pd.DataFrame
     excluded: pd.DataFrame
     stages: pd.DataFrame
@@ -77,6 +78,11 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
         histories=each("models/{model}/seed{seed}/history.tsv"),
         comparison=comparison,
         examples={model: _examples(folder / "explanations" / model / "index.tsv") for model in models},
+        pointing={
+            model: read_table(path, ["pathology"])
+            for model in models
+            if (path := folder / "explanations" / model / "pointing.tsv").exists()
+        },
         summary=read_table(folder / "cohort/summary.tsv", ["split", "label"]),
         excluded=read_table(folder / "cohort/excluded.tsv", ["volume", "reason", "detail"]),
         stages=_stages(folder / "benchmarks"),

@@ -15,7 +15,7 @@ class ReportSettings:
     """The `report` block.
 
     examples: scans shown for each label and kind of example; 0 shows none. saliency: how the maps are made; auto is
-    grad_cam for convolutional networks and gradient for transformers. samples: noisy copies that gradient averages.
+    hires_cam for convolutional networks and gradient for transformers. samples: noisy copies that gradient averages.
     window: HU that the pictures span, black to white. max_rows: rows of the longest tables on the page.
     """
 
