@@ -11,7 +11,7 @@ from scipy.special import expit
 from hounsfield.errors import TableError
 from hounsfield.evaluation import EvaluationSettings, compare_models, score_model
 from hounsfield.evaluation.ensembles import ensemble_run
-from hounsfield.evaluation.folds import pool_folds, score_folds
+from hounsfield.evaluation.folds import fold_table, pool_folds, score_folds
 from hounsfield.evaluation.pairs import MACRO, holm, p_value
 from hounsfield.evaluation.runs import prepare_run
 from hounsfield.evaluation.subgroups import groups_of, name_groups, to_numbers
@@ -210,3 +210,14 @@ def test_folds_are_pooled_with_thresholds_of_the_others(make_predictions):
         score_folds([folds[0], folds[0]], NAMES, SETTINGS)
     with pytest.raises(TableError, match="one fold"):
         score_folds(folds[:1], NAMES, SETTINGS)
+
+
+def test_pooled_folds_are_averaged_over_seeds(make_predictions):
+    seeds = {seed: [make_predictions(seed, 20, 1.5, k, prefix=f"f{k}p") for k in range(3)] for seed in (0, 1)}
+    table = fold_table({"m": seeds}, NAMES, SETTINGS).set_index(["pathology", "metric"])
+    each = [score_folds(parts, NAMES, SETTINGS) for parts in seeds.values()]
+    overall = [tables[1].set_index("metric").loc["f1_macro", "value"] for tables in each]
+    assert table.loc[("(macro)", "f1_macro"), "value"] == pytest.approx(np.mean(overall), abs=1e-12)
+    own = [tables[0].set_index("pathology").loc["B", "average_precision"] for tables in each]
+    row = table.loc[("B", "average_precision")]
+    assert row["value"] == pytest.approx(np.mean(own), abs=1e-12) and row["low"] < row["value"] < row["high"]

@@ -80,6 +80,12 @@ rule compare:
             model=MODELS,
             seed=SEEDS,
         ),
+        folds=expand(
+            "results/{fold}/predictions/{model}/seed{seed}/val.tsv",
+            model=MODELS,
+            seed=SEEDS,
+            fold=config["evaluation"]["folds"],
+        ),
         footprints=expand(f"{RESULTS}/footprints/{{model}}.tsv", model=MODELS),
         metadata=f"{RESULTS}/cohort/metadata.tsv",
     output:

@@ -1,17 +1,21 @@
 """Cross-validation: every case scored by the network that did not see it, all folds together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from hounsfield.errors import TableError
-from hounsfield.evaluation.bootstrap import bootstrap
+from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
+from hounsfield.evaluation.pairs import MACRO
 from hounsfield.evaluation.runs import prepare_run
 from hounsfield.evaluation.score import overall_table, pathology_table
 from hounsfield.evaluation.scores import Scores
 from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.evaluation.weighted import RANKING_METRICS
+
+FOLD_COLUMNS = ["model", "pathology", "metric", "value", "low", "high"]
 
 
 def score_folds(
@@ -26,6 +30,23 @@ def score_folds(
     result = bootstrap(scores, decisions, settings)
     thresholds = np.full(len(pathologies), np.nan)
     return pathology_table(scores, thresholds, result, pathologies), overall_table(result)
+
+
+def fold_table(
+    folds: Mapping[str, Mapping[int, Sequence[pd.DataFrame]]], pathologies: Sequence[str], settings: EvaluationSettings
+) -> pd.DataFrame:
+    """A row a model, pathology (or "(macro)") and ranking metric, and of each further overall metric; mean over seeds.
+
+    folds[model][seed]: each fold's out-of-fold predictions. Raises TableError as `score_folds` does.
+    """
+    rows = []
+    for model, seeds in folds.items():
+        pooled = [pool_folds(parts, pathologies, settings) for parts in seeds.values()]
+        result = mean_over_seeds([bootstrap(*each, settings) for each in pooled])
+        for metric in RANKING_METRICS:
+            rows += [[model, name, metric, *result.column(metric, j)] for j, name in enumerate(pathologies)]
+        rows += [[model, MACRO, metric, *result.overall(metric)] for metric in result.value.overall]
+    return pd.DataFrame(rows, columns=FOLD_COLUMNS)
 
 
 def pool_folds(

@@ -6,13 +6,15 @@ import pandas as pd
 
 from hounsfield.report.pointing import REACH_MM
 from hounsfield.report.results import MACRO, Results
-from hounsfield.report.tables import Table, frame_table, heading, make_table, number, offered, words
+from hounsfield.report.tables import Download, Table, frame_table, heading, make_table, number, offered, words
 
 ALL = "All of them"
 PROTOCOLS = {"validation": "honest: threshold from validation", "ct-clip": "CT-CLIP: threshold from the test labels"}
 
 
-def overall_rows(frame: pd.DataFrame, name: str, metrics: dict[str, str], caption: str, note: str, file: str) -> Table:
+def overall_rows(
+    frame: pd.DataFrame, name: str, metrics: dict[str, str], caption: str, note: str, download: Download | None
+) -> Table:
     """A row for each value of the column `name`, a column for each metric, with intervals."""
     shown = [metric for metric in metrics if metric in set(frame["metric"])]
     rows = []
@@ -22,7 +24,7 @@ def overall_rows(frame: pd.DataFrame, name: str, metrics: dict[str, str], captio
         cells = (number(each.get("value"), 3, each.get("low"), each.get("high"), "undefined") for each in found)
         rows.append([heading(label), *cells])
     columns = [name.capitalize(), *(metrics[metric] for metric in shown)]
-    return make_table(caption, columns, rows, note, offered(frame, file))
+    return make_table(caption, columns, rows, note, download)
 
 
 def ensembles_table(results: Results, metrics: dict[str, str]) -> Table | None:
@@ -31,7 +33,8 @@ def ensembles_table(results: Results, metrics: dict[str, str]) -> Table | None:
     if frame is None or frame.empty:
         return None
     note = "The mean probability of the members, with thresholds of its own from validation."
-    return overall_rows(frame, "ensemble", metrics, "Ensembles on the test split", note, "ensembles.tsv")
+    download = offered(frame, "ensembles.tsv")
+    return overall_rows(frame, "ensemble", metrics, "Ensembles on the test split", note, download)
 
 
 def folds_table(results: Results, metrics: dict[str, str]) -> Table | None:
@@ -43,7 +46,10 @@ def folds_table(results: Results, metrics: dict[str, str]) -> Table | None:
         "Every patient outside the test split, scored by the network that did not see them; a fold's thresholds come "
         "from the other folds."
     )
-    return overall_rows(frame, "model", metrics, "Cross-validation, all folds pooled", note, "folds.tsv")
+    macro = frame[frame["pathology"] == MACRO]
+    return overall_rows(
+        macro, "model", metrics, "Cross-validation, all folds pooled", note, offered(frame, "folds.tsv")
+    )
 
 
 def protocols_table(results: Results) -> Table | None:
