@@ -1,6 +1,9 @@
 """From phantoms to the report, and what comes out."""
 
 import re
+import zipfile
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +36,7 @@ def test_every_stage_leaves_what_it_promises(finished):
     for table in ("models", "pairs", "seeds"):
         assert len(read_table(finished.results(f"comparison/{table}.tsv"))) > 0
     page = finished.results("report/index.html").read_text()
-    assert "<svg" in page and "data:image/png;base64," in page
+    assert "<svg" in page and "data:image/" in page
     outside = re.findall(r"""(?:src|href)=["'](?!data:|#)|url\((?!#|data:)""", page)
     assert outside == []
 
@@ -53,5 +56,21 @@ def test_progress_is_written_in_plain_lines(finished):
 
 
 def test_the_snakemake_report_is_complete(finished):
+    """Every result, with a category and a caption; what only stages need, such as shards, is left out."""
     finished.run("--report", "report.zip")
-    assert (finished.folder / "report.zip").stat().st_size > 100_000
+    names = zipfile.ZipFile(finished.folder / "report.zip").namelist()
+    held = Counter(Path(name).name for name in names if "/raw/" in name)
+    folders = ("metrics", "comparison", "explanations", "predictions", "footprints", "report")
+    files = [path for folder in folders for path in finished.results(folder).rglob("*") if path.is_file()]
+    files += [*finished.results("models").rglob("history.tsv"), finished.results("cohort/summary.tsv")]
+    files.append(finished.results("cohort/excluded.tsv"))
+    expected = Counter(path.name for path in files if not path.name.startswith("."))
+    assert expected - held == Counter()
+    assert len(expected) > 20
+
+
+def test_the_saliency_maps_are_put_to_the_test(finished):
+    for model in ("resnet", "vit"):
+        table = read_table(finished.results(f"explanations/{model}/pointing.tsv"), ["pathology"])
+        assert table["scans"].sum() > 0 and (table["hits"] <= table["scans"]).all()
+    assert "Pointing game" in finished.results("report/index.html").read_text()

@@ -63,6 +63,13 @@ def best_model(results: Results) -> Best | None:
     return Best(first["model"], first["value"], first["low"], first["high"], others)
 
 
+def best_first(results: Results) -> list[str]:
+    """The models by macro AUROC, undefined ones last."""
+    frame = results.comparison["models"]
+    macro = frame[frame["metric"] == "roc_auc_macro"].set_index("model")["value"]
+    return sorted(results.first, key=lambda model: -np.nan_to_num(macro.get(model, np.nan), nan=-1.0))
+
+
 def differences_of(pairs: pd.DataFrame, model: str) -> list[Difference]:
     """`model` minus each other one, from rows that have it on either side."""
     found = []

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from hounsfield.report.answers import best_first
 from hounsfield.report.results import Results
 from hounsfield.report.tables import Table, duration, heading, make_table, number, offered, words
 
@@ -16,7 +17,10 @@ def quality_and_cost_table(results: Results) -> Table | None:
     models = results.comparison["models"]
     quality = models[models["metric"] == "roc_auc_macro"].set_index("model").to_dict("index")
     rows = []
-    for model, runs in frame.groupby("model", sort=False):
+    for model in best_first(results):
+        runs = frame[frame["model"] == model]
+        if runs.empty:
+            continue
         score, first = quality.get(model, {}), runs.iloc[0]
         hours = (3600 * runs[name].mean() if name in runs else None for name in ("training_hours", "gpu_hours"))
         parameters = first.get("parameters")

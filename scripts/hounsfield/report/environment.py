@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("torch", "monai", "snakemake", "numpy", "pandas", "scikit-learn", "numba", "nibabel", "pydicom", "blosc2")
-DIGESTED = ("cohort/dataset.tsv", "cohort/manifest.tsv", "predictions/*/*/*.tsv")
+DIGESTED = ("cohort/dataset.tsv", "cohort/manifest.tsv", "models/*/*/best.pth", "predictions/*/*/*.tsv")
 
 
 def versions() -> dict[str, str]:
@@ -42,7 +42,7 @@ def code_version(folder: Path) -> str:
 
 
 def digests(results: Path) -> dict[str, str]:
-    """BLAKE2 digest (128 bits) of the tables that decide the scores, by their path below `results`."""
+    """BLAKE2 digest (128 bits) of the files that decide the scores, by their path below `results`."""
     paths = [path for pattern in DIGESTED for path in sorted(results.glob(pattern))]
     return {str(path.relative_to(results)): _digest(path) for path in paths}
 

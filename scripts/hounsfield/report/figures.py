@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 
 from hounsfield.report.svg import COLOURS, LINE, drawing, line_look, look, to_svg
 
+# Inches; a phone shrinks it to two thirds, which can still be read.
+WIDE = 5.6
 METRIC_NAMES = {"roc_auc": "AUROC", "average_precision": "average precision"}
 HISTORY = {
     "loss": "Loss (faint: training split)",
@@ -23,7 +25,7 @@ def forest_plot(tables: Mapping[str, pd.DataFrame], metric: str, key: str) -> st
     """`metric` of each pathology with its interval: a row a pathology, a mark a model (tables of per_pathology)."""
     names = next(iter(tables.values()))["pathology"].tolist()
     step = 0.8 / max(1, len(tables))
-    with drawing(6.1, 0.9 + len(names) * max(0.3, 0.13 * len(tables) + 0.1)) as (figure, axes):
+    with drawing(WIDE, 0.9 + len(names) * max(0.3, 0.13 * len(tables) + 0.1)) as (figure, axes):
         for rank, (model, table) in enumerate(tables.items()):
             place = np.arange(len(names)) + (rank - (len(tables) - 1) / 2) * step
             value, low, high = (table[f"{metric}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
@@ -34,7 +36,7 @@ def forest_plot(tables: Mapping[str, pd.DataFrame], metric: str, key: str) -> st
             axes.axvline(0.5, color=COLOURS[6], linewidth=1, linestyle="--")
         _named_rows(axes, names)
         axes.set_xlim(right=1.02)
-        guide = "dashed: chance" if metric == "roc_auc" else "grey tick: prevalence, which is chance"
+        guide = "dashed: chance" if metric == "roc_auc" else "tick: prevalence"
         axes.set_xlabel(f"{METRIC_NAMES[metric]} on the test split ({guide})")
         return to_svg(figure, key, f"{METRIC_NAMES[metric]} of each pathology and model, with intervals")
 
@@ -44,7 +46,7 @@ def difference_plot(pairs: pd.DataFrame, key: str) -> str:
     names = pairs["pathology"].drop_duplicates().tolist()
     groups = list(pairs.groupby(["model_a", "model_b"], sort=False))
     step = 0.8 / max(1, len(groups))
-    with drawing(6.1, 0.9 + len(names) * max(0.3, 0.13 * len(groups) + 0.1)) as (figure, axes):
+    with drawing(WIDE, 0.9 + len(names) * max(0.3, 0.13 * len(groups) + 0.1)) as (figure, axes):
         for rank, ((model_a, model_b), table) in enumerate(groups):
             rows = table.set_index("pathology").reindex(names)
             place = np.arange(len(names)) + (rank - (len(groups) - 1) / 2) * step
@@ -68,7 +70,7 @@ class SubgroupRow:
 def subgroup_plot(rows: Sequence[SubgroupRow], models: Sequence[str], key: str) -> str:
     """Macro AUROC with its interval, a row a group and a mark a model."""
     step = 0.8 / max(1, len(models))
-    with drawing(6.1, 0.9 + len(rows) * max(0.3, 0.13 * len(models) + 0.1)) as (figure, axes):
+    with drawing(WIDE, 0.9 + len(rows) * max(0.3, 0.13 * len(models) + 0.1)) as (figure, axes):
         for rank, model in enumerate(models):
             place = np.arange(len(rows)) + (rank - (len(models) - 1) / 2) * step
             table = pd.concat([row.scores.reindex([model]) for row in rows])

@@ -16,12 +16,12 @@ from scipy.special import expit, logit
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.files import atomic_write
 from hounsfield.report import costs, curves, environment, extras, figures, sections, subgroups
-from hounsfield.report.answers import best_model, caveats, verdict
+from hounsfield.report.answers import best_first, best_model, caveats, verdict
 from hounsfield.report.pictures import embedded
 from hounsfield.report.results import Results, read_results, scored
 from hounsfield.report.settings import ReportSettings
 from hounsfield.report.svg import legend
-from hounsfield.report.tables import Table, decimal
+from hounsfield.report.tables import Table, decimal, download_of
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,26 @@ def write_report(
         **_beside(found, evaluation, settings),
         "examples": _examples(found),
         "pointing": extras.pointing_table(found),
-        "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-        "versions": environment.versions(),
-        "machine": environment.machine(),
-        "commit": environment.code_version(Path(__file__).parent),
-        "digests": environment.digests(Path(results)),
-        "stages": costs.stages_table(found),
-        "total_time": costs.total_time(found),
+        **_again(found, config, evaluation),
     }
     with atomic_write(out_html) as partial:
         partial.write_text(render(content), encoding="utf-8")
+
+
+def _again(found: Results, config: Mapping[str, Any], evaluation: EvaluationSettings) -> dict[str, Any]:
+    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    return {
+        "config": text,
+        "config_download": download_of(text, f"{config['name']}.yaml", "application/yaml"),
+        "split_seed": config.get("seed", 0),
+        "resampling_seed": evaluation.seed,
+        "versions": environment.versions(),
+        "machine": environment.machine(),
+        "commit": environment.code_version(Path(__file__).parent),
+        "digests": environment.digests(found.folder),
+        "stages": costs.stages_table(found),
+        "total_time": costs.total_time(found),
+    }
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -185,7 +195,7 @@ def _examples(found: Results) -> dict[str, dict[str, list[Example]]]:
         for row in table.to_dict("records"):
             paths.append(found.folder / "explanations" / model / row["picture"])
             rows.append((model, row))
-    shown: dict[str, dict[str, list[Example]]] = {model: {} for model in found.examples}
+    shown: dict[str, dict[str, list[Example]]] = {model: {} for model in best_first(found)}
     for source, (model, row) in zip(embedded(paths), rows, strict=True):
         threshold = sections.threshold_of(found, model, row["pathology"])
         probability = float(expit(found.calibrated(model, row["pathology"], logit(row["probability"]))))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hounsfield.report.answers import VERDICTS, clear_winners, confusion
+from hounsfield.report.answers import VERDICTS, best_first, clear_winners, confusion
 from hounsfield.report.results import MACRO, Results, scored
 from hounsfield.report.tables import (
     Cell,
@@ -50,8 +50,8 @@ def models_table(results: Results, confidence: float) -> Table:
     pairs = results.comparison["pairs"]
     winner = {metric: clear_winners(pairs, metric).get(MACRO) for metric in ("roc_auc", "average_precision")}
     rows = []
-    for model, table in frame.groupby("model", sort=False):
-        values = table.set_index("metric").to_dict("index")
+    for model in best_first(results):
+        values = frame[frame["model"] == model].set_index("metric").to_dict("index")
         cells = [heading(model)]
         for metric in metrics:
             strong = winner.get(metric.removesuffix("_macro")) == model

@@ -6,23 +6,26 @@ from hounsfield.report.figures import SubgroupRow, subgroup_plot
 from hounsfield.report.results import MACRO, Results
 from hounsfield.report.tables import Table, heading, make_table, number, offered, spoken, words
 
-SUPPRESSED = "too few patients"
-
 
 def macro_table(results: Results) -> Table | None:
-    """Macro AUROC of each model in each group; None if the comparison has no subgroups."""
+    """Macro AUROC of each model in each group, the small ones only named; None if the comparison has no subgroups."""
     frame = _frame(results)
     if frame is None:
         return None
     frame = frame[frame["pathology"] == MACRO]
     models = frame["model"].drop_duplicates().tolist()
-    rows = []
+    rows, small = [], []
     for (column, group), table in frame.groupby(["column", "group"], sort=False):
+        name, patients = f"{spoken(column).capitalize()}: {group}", table["patients"].iloc[0]
+        if (table["suppressed"] == "yes").all():
+            small.append(f"{name} ({patients:g})")
+            continue
         by_model = table.set_index("model").to_dict("index")
-        counts = [number(table["patients"].iloc[0], 0), number(table["n"].iloc[0], 0, reason=_why(table.iloc[0]))]
-        scores = [_score(by_model[model]) for model in models]
-        rows.append([heading(f"{spoken(column).capitalize()}: {group}"), *counts, *scores])
+        counts = [number(patients, 0), number(table["n"].iloc[0], 0)]
+        rows.append([heading(name), *counts, *(_score(by_model[model]) for model in models)])
     note = "Macro AUROC over the labels that are defined in the group. Groups differ in their mix of findings too."
+    if small:
+        note += f" Too few patients to be scored: {', '.join(small)}."
     return make_table("Subgroups", ["Group", "Patients", "Scans", *models], rows, note, _download(results))
 
 
@@ -74,7 +77,5 @@ def _score(row: dict):
     return number(row["roc_auc"], 3, row["low"], row["high"], _why(row))
 
 
-def _why(row) -> str:
-    if row["suppressed"] == "yes":
-        return SUPPRESSED
+def _why(row: dict) -> str:
     return "no positives" if row["n_positive"] == 0 else "no negatives" if row["n_negative"] == 0 else "undefined"

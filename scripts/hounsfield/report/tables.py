@@ -9,7 +9,7 @@ import pandas as pd
 
 DASH = "–"
 # Larger tables stay in the results folder.
-LARGEST_DOWNLOAD = 200_000
+LARGEST_DOWNLOAD = 150_000
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,10 @@ def spoken(column: str) -> str:
 
 def offered(frame: pd.DataFrame, name: str) -> Download | None:
     """The table as a TSV to download; None if it is too large to carry along."""
-    text = frame.to_csv(sep="\t", index=False, lineterminator="\n").encode()
-    if len(text) > LARGEST_DOWNLOAD:
-        return None
-    return Download(name, f"data:text/tab-separated-values;base64,{base64.b64encode(text).decode()}")
+    text = frame.to_csv(sep="\t", index=False, lineterminator="\n")
+    return download_of(text, name, "text/tab-separated-values") if len(text.encode()) <= LARGEST_DOWNLOAD else None
+
+
+def download_of(text: str, name: str, kind: str) -> Download:
+    """A text of a MIME type to download."""
+    return Download(name, f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}")
