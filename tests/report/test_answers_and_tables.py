@@ -105,7 +105,9 @@ def test_small_p_values_are_not_zero():
     assert p_value(NAN).text == DASH
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(9.4, "9 s"), (90, "1.5 min"), (5400, "1.5 h"), (NAN, DASH)])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (0.3, "< 1 s"), (9.4, "9 s"), (90, "1.5 min"), (5400, "1.5 h"), (NAN, DASH)]
+)
 def test_times_are_in_the_unit_that_suits_them(seconds, text):
     assert duration(seconds).text == text
 

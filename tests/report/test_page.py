@@ -77,9 +77,9 @@ def test_nothing_is_fetched(page):
 
 def test_every_figure_is_drawn_and_ids_are_unique(page, usual_run):
     figures = page.named("svg")
-    # Differences, two forests, four panels a pathology, the three quantities of the histories, subgroups.
+    # Overview, differences, two forests, four panels a pathology, the three quantities of the histories, subgroups.
     labels = [attributes["aria-label"] for attributes in figures]
-    expected = 1 + 2 + 4 * len(usual_run.pathologies) + 3 + 1
+    expected = 1 + 1 + 2 + 4 * len(usual_run.pathologies) + 3 + 1
     assert sum(not label.startswith("Legend") for label in labels) == expected
     assert all(attributes["role"] == "img" for attributes in figures)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]

@@ -27,6 +27,17 @@ def overall_rows(
     return make_table(caption, columns, rows, note, download)
 
 
+def overview(results: Results) -> pd.DataFrame:
+    """Macro AUROC of the models, the best first, then of the ensembles: name, value, low, high."""
+    models = results.comparison["models"].rename(columns={"model": "name"})
+    parts = [models.sort_values("value", ascending=False, kind="stable")]
+    if "ensembles" in results.comparison:
+        ensembles = results.comparison["ensembles"]
+        parts.append(ensembles.assign(name="ensemble: " + ensembles["ensemble"].astype(str)))
+    table = pd.concat([part[part["metric"] == "roc_auc_macro"] for part in parts], ignore_index=True)
+    return table[["name", "value", "low", "high"]]
+
+
 def ensembles_table(results: Results, metrics: dict[str, str]) -> Table | None:
     """Ensembles over seeds and over architectures; None if there are none."""
     frame = results.comparison.get("ensembles")

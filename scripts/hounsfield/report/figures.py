@@ -59,6 +59,21 @@ def difference_plot(pairs: pd.DataFrame, key: str) -> str:
         return to_svg(figure, key, "Differences between models with intervals")
 
 
+def overview_plot(models: pd.DataFrame, ranks: Sequence[str], key: str) -> str:
+    """Macro AUROC with its interval of models and ensembles (name, value, low, high); a model keeps its rank's mark."""
+    with drawing(WIDE, 0.9 + 0.36 * len(models)) as (figure, axes):
+        for place, row in enumerate(models.to_dict("records")):
+            known = row["name"] in ranks
+            rank = ranks.index(row["name"]) if known else len(COLOURS) - 1
+            values = (np.array([row[column]], float) for column in ("value", "low", "high"))
+            _with_interval(axes, *values, np.array([place]), rank, row["name"])
+        axes.axvline(0.5, color=COLOURS[6], linewidth=1, linestyle="--")
+        _named_rows(axes, models["name"].tolist())
+        axes.set_xlim(right=1.02)
+        axes.set_xlabel("macro AUROC on the test split (dashed: chance)")
+        return to_svg(figure, key, "Macro AUROC of models and ensembles, with intervals")
+
+
 @dataclass(frozen=True)
 class SubgroupRow:
     """A group's name, and its scores: columns roc_auc, low, high by model."""
@@ -96,6 +111,8 @@ def training_panels(histories: Mapping[str, Mapping[int, pd.DataFrame]]) -> dict
             axes.set_xlabel("epoch")
             axes.set_title(title, loc="left")
             axes.xaxis.get_major_locator().set_params(integer=True)
+            if column == "loss" and _spans_decades(axes):
+                axes.set_yscale("log")
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             if drawn:
                 figures[column] = to_svg(figure, f"training{number}", title)
@@ -111,6 +128,13 @@ def _plot_history(axes: Axes, table: pd.DataFrame, column: str, rank: int) -> bo
             axes.plot(table["epoch"] + 1, table[name], alpha=alpha, **style)
             drawn = True
     return drawn
+
+
+def _spans_decades(axes: Axes) -> bool:
+    """Whether the lines hold only positive values, the largest ten times the smallest: too much for even steps."""
+    values = np.concatenate([line.get_ydata() for line in axes.lines] or [np.zeros(1)])
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and values.max() > 10 * values.min())
 
 
 def _with_interval(

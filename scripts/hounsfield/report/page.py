@@ -120,6 +120,7 @@ def _scores(found: Results, evaluation: EvaluationSettings, settings: ReportSett
         "pairs": sections.pairs_table(found),
         "seeds_table": sections.seeds_table(found),
         "differences": Markup(figures.difference_plot(pairs, "differences")) if len(pairs) else None,
+        "overview": Markup(figures.overview_plot(extras.overview(found), list(first), "overview")),
         "forests": [Markup(figures.forest_plot(first, metric, metric)) for metric in figures.METRIC_NAMES],
         "matrix": sections.matrix_table(found, "roc_auc"),
         "by_model": sections.pathology_tables(found),

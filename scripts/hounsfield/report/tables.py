@@ -76,6 +76,8 @@ def duration(seconds: Any, reason: str = "not measured") -> Cell:
     """A time in the unit that suits it."""
     if seconds is None or pd.isna(seconds):
         return Cell(DASH, reason=reason, numeric=True)
+    if 0 < seconds < 1:
+        return Cell("< 1 s", numeric=True, sort=float(seconds))
     unit, size = next((unit for unit in (("h", 3600), ("min", 60)) if seconds >= unit[1]), ("s", 1))
     return Cell(f"{seconds / size:.{0 if size == 1 else 1}f} {unit}", numeric=True, sort=float(seconds))
 
