@@ -153,7 +153,7 @@ class FakeRun:
         write_table(pd.DataFrame([{"ensemble": "all models", "members": 2} | score]), folder / "ensembles.tsv")
         rows = []
         for model in self.models:
-            for group, small in (("F", False), ("M", True)):
+            for group, small in (("F", False), ("M", True), (HOSTILE, False)):
                 for name in [*self.pathologies, "(macro)"]:
                     counts = {"n": 30, "n_positive": 10, "n_negative": 20, "roc_auc": 0.77, "low": 0.66, "high": 0.88}
                     row = {"model": model, "column": "sex", "group": group, "pathology": name, "patients": 12}

@@ -59,6 +59,7 @@ def page(usual_run):
 def test_names_are_shown_as_text(page):
     assert len(page.named("script")) == 1
     assert page.said().count(HOSTILE) > 10
+    assert f"Sex: {HOSTILE}" in page.said()
     assert "<img src=x onerror=alert(1)>" in page.said() and '"quoted" <b>detail</b>' in page.said()
     assert all(attributes["src"].startswith("data:image/") for attributes in page.named("img"))
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
