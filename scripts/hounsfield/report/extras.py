@@ -54,8 +54,8 @@ def folds_table(results: Results, metrics: dict[str, str]) -> Table | None:
     if frame is None or frame.empty:
         return None
     note = (
-        "Every patient outside the test split, scored by the network that did not see them; a fold's thresholds come "
-        "from the other folds."
+        "Every patient outside the test split, scored by the network that did not train on them; a fold's thresholds "
+        "come from the other folds. The epoch that was kept was chosen on the fold itself, which flatters a little."
     )
     macro = frame[frame["pathology"] == MACRO]
     return overall_rows(
