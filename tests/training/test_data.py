@@ -49,6 +49,17 @@ def test_a_later_start_gives_the_rest_of_the_epoch(small_cohort):
     assert [list(rows) for rows in whole[2:]] == [list(rows) for rows in rest]
 
 
+def test_no_training_batch_holds_one_volume_as_batch_norm_fails_on_it(small_cohort):
+    count = len(make(small_cohort).names)
+    size = next(size for size in range(2, count) if count % size == 1)
+    drawn = [batch.rows for epoch in range(20) for batch in make(small_cohort, batch_size=size).epoch(epoch)]
+    assert {len(rows) for rows in drawn} == {size}
+    assert set(np.concatenate(drawn)) == set(range(count))
+    kept = make(small_cohort, batch_size=size, sampling="none")
+    assert sum(len(batch.rows) for batch in kept.epoch(0)) == count
+    assert len(kept) == len(make(small_cohort, batch_size=size)) + 1
+
+
 def test_balanced_sampling_draws_rare_positives_more_often(small_cohort):
     labels = np.zeros((100, 2), np.float32)
     labels[:50, 0] = 1

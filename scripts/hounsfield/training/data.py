@@ -55,7 +55,7 @@ class VolumeBatches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-len(self.names) // self.batch_size)
+        return len(self._starts())
 
     def order(self, epoch: int) -> np.ndarray:
         """Rows of the epoch, in order."""
@@ -69,7 +69,13 @@ class VolumeBatches:
     def rows(self, epoch: int, start: int = 0) -> list[np.ndarray]:
         """Rows of each batch of the epoch, from batch `start` on."""
         order = self.order(epoch)
-        return [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)][start:]
+        return [order[first : first + self.batch_size] for first in self._starts()[start:]]
+
+    def _starts(self) -> range:
+        """Where each batch begins; when drawn, a last one of one volume is left out: batch norm fails on it."""
+        count = len(self.names)
+        lone = self.sampling != "none" and 1 < self.batch_size < count and count % self.batch_size == 1
+        return range(0, count - lone, self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from batch `start` on, read ahead by two. Raises StoreError."""
