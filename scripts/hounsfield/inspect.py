@@ -1,8 +1,7 @@
-"""What the workflow sees in a file or folder: `python -m hounsfield.inspect PATH`."""
+"""What the workflow sees in a file or folder: `hounsfield inspect PATH`."""
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ LUNG_WINDOW_HU = (-1350, 150)
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the verdict on each path; 0 if all can be used, else 1."""
-    parser = argparse.ArgumentParser(prog="hounsfield.inspect", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hounsfield inspect", description=__doc__)
     parser.add_argument("path", nargs="+", type=Path, help="a volume's file, or a folder of DICOM slices")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--png", type=Path, help="draw the three middle planes of the (last) volume in a lung window")
@@ -78,7 +77,3 @@ def draw(volume: Volume, path: Path) -> None:
 def _as_text(verdict: dict[str, Any]) -> str:
     width = max(map(len, verdict))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in verdict.items()) + "\n"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

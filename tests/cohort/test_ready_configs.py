@@ -125,7 +125,7 @@ def test_ct_rate(tmp_path, monkeypatch, release):
         assert np.abs(np.median(kept[2:8, 4:9, 4:12]) - SOFT_TISSUE_HU) < 8, name
         assert sorted(kept.ravel()) == sorted(expected.ravel()), name
     assert set(summary["split"]) == {"train", "val", "test"}
-    assert manifest.metadata.columns.tolist() == ["volume", "sex", "age", "manufacturer", "kernel"]
+    assert manifest.metadata.columns.tolist() == ["volume", *config["cohort"]["subgroups"]]
 
 
 def test_ct_rate_without_its_metadata_of_release_1_is_refused(tmp_path, monkeypatch):

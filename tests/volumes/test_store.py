@@ -87,8 +87,8 @@ def test_several_writers_at_once_leave_whole_volumes_only(tmp_path):
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)]) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     store = VolumeStore(tmp_path)
-    assert list(store.keys()) == ["0000", "0001", "0002", "0003"]
-    for index, key in enumerate(store.keys()):
+    assert list(store) == ["0000", "0001", "0002", "0003"]
+    for index, key in enumerate(store):
         assert (store.read(key) == index).all()
     assert not list(tmp_path.rglob(".partial-*"))
 
@@ -99,3 +99,15 @@ def test_a_killed_writer_leaves_no_volume(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         store.write("abcd", np.zeros((4, 4, 4), np.int16))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_volumes_that_changed_places_are_found(tmp_path):
+    store = VolumeStore(tmp_path)
+    for index, key in enumerate(["ab01", "ab02"]):
+        store.write(key, np.full((4, 4, 4), index, np.int16))
+    store.path("ab01").rename(tmp_path / "kept")
+    store.path("ab02").rename(store.path("ab01"))
+    (tmp_path / "kept").rename(store.path("ab02"))
+    for look in (store.verify, store.facts, store.read):
+        with pytest.raises(StoreError, match=r"ab01.*holds the volume ab02"):
+            look("ab01")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hounsfield.volumes.datasets import stored_dataset
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
 
@@ -26,7 +27,7 @@ class Batch:
 class VolumeBatches:
     """Batches of one split's volumes.
 
-    Which volumes make which batch depends on the seed and the epoch alone. Volumes stay in RAM, as stored, up to
+    Which volumes make which batch depends on the seed and the epoch alone. Volumes stay in RAM, compressed, up to
     `cache_gb` GB; threads read ahead, since reading and decompressing release Python's lock.
     """
 
@@ -42,16 +43,13 @@ class VolumeBatches:
         workers: int = 2,
     ):
         self.names = dataset["volume"].tolist()
-        self.keys = dataset["key"].tolist()
         self.labels = dataset[list(pathologies)].to_numpy(np.float32, copy=True)
         self.sample_seeds = np.array([sample_seed(name) for name in self.names], np.uint64)
-        self.store = store
+        self.volumes = stored_dataset(dataset[["key"]].to_dict("records"), store, cache_gb=cache_gb)
         self.batch_size = batch_size
         self.seed = seed
         self.sampling = sampling
         self.workers = max(1, workers)
-        self._cache: dict[int, np.ndarray] = {}
-        self._room = int(cache_gb * 1e9)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -83,7 +81,7 @@ class VolumeBatches:
         pool = ThreadPoolExecutor(self.workers)
         try:
             for rows in self.rows(epoch, start):
-                waiting.append((rows, [pool.submit(self._volume, int(row)) for row in rows]))
+                waiting.append((rows, [pool.submit(self.volumes.__getitem__, int(row)) for row in rows]))
                 if len(waiting) > 2:
                     yield self._batch(*waiting.popleft())
             while waiting:
@@ -92,19 +90,10 @@ class VolumeBatches:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _batch(self, rows: np.ndarray, volumes: list[Future]) -> Batch:
-        stacked = torch.from_numpy(np.stack([volume.result() for volume in volumes]))
+        stacked = torch.cat([volume.result()["image"] for volume in volumes])
         if torch.cuda.is_available():
             stacked = stacked.pin_memory()
         return Batch(stacked, torch.from_numpy(self.labels[rows]), rows)
-
-    def _volume(self, row: int) -> np.ndarray:
-        voxels = self._cache.get(row)
-        if voxels is None:
-            voxels = self.store.read(self.keys[row])
-            if voxels.nbytes <= self._room:
-                self._room -= voxels.nbytes
-                self._cache[row] = voxels
-        return voxels
 
 
 def sample_seed(volume: str) -> int:

@@ -212,7 +212,7 @@ def _check_finite(training: Training) -> None:
         if not good:
             names = ", ".join(training.train.names[row] for row in rows)
             raise TrainingError(
-                f"the loss is not finite at the volumes {names}; look at them with `python -m hounsfield.inspect`, or "
+                f"the loss is not finite at the volumes {names}; look at them with `hounsfield inspect`, or "
                 "lower training.learning_rate; the last good checkpoint is kept"
             )
     training.unchecked.clear()

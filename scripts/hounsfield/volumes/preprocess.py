@@ -1,7 +1,6 @@
 """From a shard's table to volumes in the store."""
 
 import logging
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from hounsfield.errors import StoreError
 from hounsfield.progress import progress
+from hounsfield.volumes.forecast import forecast
 from hounsfield.volumes.read import read_volume
 from hounsfield.volumes.resample import resample
 from hounsfield.volumes.settings import PreprocessingSettings
@@ -21,18 +21,21 @@ log = logging.getLogger(__name__)
 AXES = ("z", "y", "x")
 COLUMNS = ["volume", "key", "digest", "hu_source", "reason", "detail"]
 COLUMNS += [f"shape_{axis}" for axis in AXES] + [f"spacing_{axis}" for axis in AXES]
+# Columns of shards/*.tsv that are no numbers, whatever they look like.
+SHARD_TEXT = ("volume", "path", "identity", "hu")
 
 
 def preprocess_shard(
-    rows: pd.DataFrame, store: VolumeStore, settings: PreprocessingSettings, workers: int
+    rows: pd.DataFrame, store: VolumeStore, settings: PreprocessingSettings, workers: int, shards: int = 1
 ) -> pd.DataFrame:
     """Store each volume of `rows` (columns of shards/*.tsv) that is not yet there, whole by its header and size.
 
-    Voxels are verified when they are read. Returns a row a volume: its key and source geometry, or the reason why it
-    has none. Raises OSError if the disk is full: what was stored before stays, and the next run goes on from there.
+    The log first says what that will take, for this one of the run's `shards`. Voxels are verified when they are
+    read. Returns a row a volume: its key and source geometry, or the reason why it has none. Raises OSError if the
+    disk is full: what was stored before stays, and the next run goes on from there.
     """
-    _forecast(rows, store, settings)
     records = rows.to_dict("records")
+    _log_forecast(records, store, settings, shards)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = pool.map(lambda row: _store_volume(row, store, settings), records)
         results = list(progress(done, len(records), "volumes"))
@@ -56,16 +59,15 @@ def _complete(row: dict[str, Any], names: tuple[str, ...]) -> tuple[float, ...] 
 
 
 def _store_volume(row: dict[str, Any], store: VolumeStore, settings: PreprocessingSettings) -> dict[str, Any]:
-    reading = reading_settings(row)
-    key = store.key(row["identity"], reading, settings.canonical())
+    key = volume_key(row, store, settings)
     facts = _stored_facts(store, key)
     if facts is None:
         try:
-            volume = read_volume(row["path"], **reading)
+            volume = read_volume(row["path"], **reading_settings(row))
         except VolumeError as error:
             log.warning("%s", error)
             return {"volume": row["volume"], "reason": error.reason, "detail": error.detail}
-        facts = _facts(volume)
+        facts = _facts(volume) | {"preprocessing": settings.canonical()}
         facts["digest"] = store.write(key, resample(volume, settings), facts)
     return {"volume": row["volume"], "key": key} | {name: facts[name] for name in COLUMNS if name in facts}
 
@@ -87,8 +89,16 @@ def _facts(volume: Any) -> dict[str, Any]:
     return facts
 
 
-def _forecast(rows: pd.DataFrame, store: VolumeStore, settings: PreprocessingSettings) -> None:
-    store.root.mkdir(parents=True, exist_ok=True)
-    most = len(rows) * int(np.prod(settings.shape)) * np.dtype(settings.dtype).itemsize
-    free = shutil.disk_usage(store.root).free
-    log.info("%d volumes, at most %.2f GB before compression; %.1f GB free", len(rows), most / 1e9, free / 1e9)
+def _log_forecast(
+    records: list[dict[str, Any]], store: VolumeStore, settings: PreprocessingSettings, shards: int
+) -> None:
+    missing = [row["path"] for row in records if volume_key(row, store, settings) not in store]
+    expected = forecast(missing, store, settings)
+    log.info("%s; the whole run has %d shards of about this size", expected, shards)
+    if not expected.fits:
+        log.warning("the disk of %s has too little room: what fits is kept, and the next run goes on", store.root)
+
+
+def volume_key(row: dict[str, Any], store: VolumeStore, settings: PreprocessingSettings) -> str:
+    """Where the volume of a row of shards/*.tsv lies in the store."""
+    return store.key(row["identity"], reading_settings(row), settings.canonical())

@@ -92,9 +92,16 @@ def _resample_separable(volume: Volume, settings: PreprocessingSettings) -> np.n
                 if source not in planes:
                     plane = np.ascontiguousarray(volume.hu[source])
                     planes[source] = _resample_plane(plane, y.first, y.weights, x.first, x.weights)
-                total += weight * planes[source]
+                _accumulate(total, planes[source], weight)
         target[z.start + index][place] = settings.encode(total)
     return target
+
+
+@numba.njit(cache=True, nogil=True)
+def _accumulate(total, plane, weight):
+    for j in range(total.shape[0]):
+        for i in range(total.shape[1]):
+            total[j, i] += weight * plane[j, i]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -105,14 +112,19 @@ def _resample_plane(plane, y_first, y_weights, x_first, x_weights):
     for j in range(y_first.size):
         row[low:high] = 0
         for k in range(y_weights.shape[1]):
-            weight = y_weights[j, k]
+            weight, source = y_weights[j, k], plane[y_first[j] + k]
             for i in range(low, high):
-                row[i] += weight * plane[y_first[j] + k, i]
-        for i in range(x_first.size):
-            value = np.float32(0)
-            for k in range(x_weights.shape[1]):
-                value += x_weights[i, k] * row[x_first[i] + k]
-            out[j, i] = value
+                row[i] += weight * source[i]
+        if x_weights.shape[1] == 2:  # the usual case, which the compiler then vectorises
+            for i in range(x_first.size):
+                first = x_first[i]
+                out[j, i] = x_weights[i, 0] * row[first] + x_weights[i, 1] * row[first + 1]
+        else:
+            for i in range(x_first.size):
+                value = np.float32(0)
+                for k in range(x_weights.shape[1]):
+                    value += x_weights[i, k] * row[x_first[i] + k]
+                out[j, i] = value
     return out
 
 
