@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import kurtosis, skew
 
-from hounsfield.training.augmentation import Draws, augment, draw
+from hounsfield.training.augmentation import Draws, _sample_grid, _transform, augment, draw, matrices
 from hounsfield.training.settings import AugmentationSettings
 
 SPACING = (4.0, 2.0, 1.0)
@@ -88,8 +91,11 @@ def test_shift_contrast_noise_and_blur_are_in_hu_and_mm():
     stretched = augment(hu, still(contrast=[1.2]), SPACING)
     assert float(stretched.max() - stretched.min()) == pytest.approx(2400, rel=1e-5)
     assert float(stretched.mean()) == pytest.approx(float(hu.mean()), rel=1e-4)
-    noise = augment(hu, still(noise=[30.0]), SPACING) - hu
-    assert float(noise.std()) == pytest.approx(30, rel=0.02)
+    noise = (augment(hu, still(noise=[30.0]), SPACING) - hu).flatten().numpy()
+    assert abs(noise.mean()) < 0.5 and noise.std() == pytest.approx(30, rel=0.02)
+    assert abs(kurtosis(noise)) < 0.3 and abs(skew(noise)) < 0.05
+    for step in (1, 80, 80 * 40):  # to the next voxel along x, y and z
+        assert abs(np.corrcoef(noise[step:], noise[:-step])[0, 1]) < 0.02
     impulse = torch.full((1, 1, 21, 41, 81), -1000.0)
     impulse[0, 0, 10, 20, 40] = 1000
     weight = (augment(impulse, still(blur=[4.0]), SPACING)[0, 0] + 1000) / 2000
@@ -120,3 +126,17 @@ def test_draws_stay_within_the_configured_ranges():
     assert 0.9 <= draws.scale.min() < 0.92 and 1.08 < draws.scale.max() <= 1.1
     assert 0.4 < draws.flip.mean() < 0.6
     assert draws.noise.max() <= 3 and draws.blur.max() <= 1 and np.abs(draws.shift).max() <= 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.tuples(*[st.integers(2, 24)] * 3), st.integers(1, 3))
+def test_the_cpu_samples_as_torchs_grid_does(seed, shape, count):
+    random = np.random.default_rng(seed)
+    hu = torch.from_numpy(random.normal(-300, 400, (count, 1, *shape)).astype(np.float32))
+    draws = draw(AugmentationSettings(rotation=60, translation=20, scale=(0.6, 1.6)), seed, 0, np.arange(count))
+    inverse = np.linalg.inv(matrices(draws))
+    offset = -inverse @ draws.translation[:, :, None]
+    expected = _sample_grid(hu, inverse, offset, SPACING)
+    moved = _transform(hu, draws, SPACING)
+    # The coordinates are float32 on both sides: about 1e-5 voxels apart, at up to 2,000 HU a voxel.
+    np.testing.assert_allclose(moved, expected, atol=0.1)

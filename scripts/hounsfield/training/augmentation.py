@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from hounsfield.training.cpu import sample_affine, scale_and_add_noise
 from hounsfield.training.settings import AugmentationSettings
 from hounsfield.volumes.settings import AIR_HU
 
@@ -36,27 +37,28 @@ def draw(settings: AugmentationSettings, seed: int, epoch: int, sample_seeds: np
 
 
 def augment(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
-    """Change HU (B, 1, D, H, W) of voxels of `spacing` mm (z, y, x); what comes in from outside is air."""
-    hu = _flip(hu, draws)
+    """Change HU (B, 1, D, H, W) of voxels of `spacing` mm (z, y, x); what comes in from outside is air.
+
+    On the CPU noise comes from another generator than on a GPU.
+    """
     if draws.angles.any() or draws.translation.any() or (draws.scale != 1).any():
-        hu = _transform(hu, draws, spacing)
+        hu = _transform(hu, draws, spacing)  # flips on the way
+    else:
+        hu = _flip(hu, draws)
     if draws.blur.any():
         hu = _blur(hu, draws, spacing)
-    if (draws.contrast != 1).any() or draws.shift.any():
-        factor, shift = (_each(values, hu) for values in (draws.contrast, draws.shift))
-        mean = hu.mean(dim=(1, 2, 3, 4), keepdim=True)
-        hu = (hu - mean) * factor + mean + shift
-    return _noise(hu, draws) if draws.noise.any() else hu
+    return _intensities(hu.contiguous(), draws)
 
 
 def matrices(draws: Draws) -> np.ndarray:
     """(B, 3, 3) maps in mm, (z, y, x), about the centre: what is at p goes to matrix @ p + translation."""
     result = []
-    for (a, b, c), scale in zip(draws.angles, draws.scale, strict=True):
+    for (a, b, c), scale, flip in zip(draws.angles, draws.scale, draws.flip, strict=True):
         about_z = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
         about_y = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
         about_x = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-        result.append(scale * (about_z @ about_y @ about_x))
+        mirror = np.diag([1, 1, -1 if flip else 1])
+        result.append(scale * (about_z @ about_y @ about_x @ mirror))
     return np.stack(result)
 
 
@@ -86,12 +88,27 @@ def _flip(hu: torch.Tensor, draws: Draws) -> torch.Tensor:
 
 
 def _transform(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
-    """Rotate, scale and move; grid_sample wants, for each output voxel, its source in units of half the extent."""
+    """Flip, rotate, scale and move."""
     inverse = np.linalg.inv(matrices(draws))
+    offset = -inverse @ draws.translation[:, :, None]
+    if hu.device.type == "cpu":
+        return sample_affine(hu, _index_maps(inverse, offset, hu.shape[2:], spacing), AIR_HU)
+    return _sample_grid(hu, inverse, offset, spacing)
+
+
+def _index_maps(inverse: np.ndarray, offset: np.ndarray, shape: tuple, spacing: tuple) -> np.ndarray:
+    """(B, 3, 4) from index to index, of maps (B, 3, 3) and offsets (B, 3, 1) in mm about the centre."""
+    mm, centre = np.array(spacing)[:, None], (np.array(shape)[:, None] - 1) / 2
+    linear = inverse * mm.T / mm
+    return np.concatenate([linear, offset / mm + centre - linear @ centre], axis=2)
+
+
+def _sample_grid(
+    hu: torch.Tensor, inverse: np.ndarray, offset: np.ndarray, spacing: tuple[float, float, float]
+) -> torch.Tensor:
+    """grid_sample wants, for each output voxel, its source in units of half the extent."""
     half_extent = np.array(hu.shape[2:]) * spacing / 2
-    theta = np.concatenate([inverse, -inverse @ draws.translation[:, :, None]], axis=2)
-    theta[:, :, :3] *= half_extent
-    theta /= half_extent[:, None]
+    theta = np.concatenate([inverse * half_extent, offset], axis=2) / half_extent[:, None]
     # Its coordinates are (x, y, z).
     theta = theta[:, ::-1][:, :, [2, 1, 0, 3]]
     theta = torch.from_numpy(np.ascontiguousarray(theta, np.float32)).to(hu.device)
@@ -116,12 +133,17 @@ def _blur(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -
     return hu
 
 
-def _noise(hu: torch.Tensor, draws: Draws) -> torch.Tensor:
+def _intensities(hu: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """Contrast about each volume's mean, shift and noise."""
+    mean = hu.mean(dim=(1, 2, 3, 4), keepdim=True)
+    offset = mean - mean * _each(draws.contrast, hu) + _each(draws.shift, hu)
+    if hu.device.type == "cpu":
+        return scale_and_add_noise(hu, draws.contrast, offset.flatten().numpy(), draws.noise, draws.seeds)
     noise = torch.empty_like(hu)
     generator = torch.Generator(hu.device)
     for sample, seed in enumerate(draws.seeds):
         noise[sample].normal_(generator=generator.manual_seed(seed))
-    return torch.addcmul(hu, noise, _each(draws.noise, hu))
+    return noise.mul_(_each(draws.noise, hu)).addcmul_(hu, _each(draws.contrast, hu)).add_(offset)
 
 
 def _each(values: np.ndarray, hu: torch.Tensor) -> torch.Tensor:

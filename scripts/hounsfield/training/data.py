@@ -113,11 +113,11 @@ def to_hu(volumes: torch.Tensor, preprocessing: PreprocessingSettings) -> torch.
     hu = volumes.unsqueeze(1).float()
     if preprocessing.window:
         low, high = preprocessing.window
-        hu = hu * ((high - low) / 255) + low
+        hu.mul_((high - low) / 255).add_(low)
     return hu
 
 
 def to_input(hu: torch.Tensor, windows: Sequence[tuple[float, float]]) -> torch.Tensor:
     """HU (B, 1, D, H, W) to the network's input (B, C, D, H, W): each window a channel, from -1 to 1."""
-    channels = [((hu - low) * (2 / (high - low)) - 1).clamp_(-1, 1) for low, high in windows]
+    channels = [(hu - low).mul_(2 / (high - low)).sub_(1).clamp_(-1, 1) for low, high in windows]
     return channels[0] if len(channels) == 1 else torch.cat(channels, dim=1)
