@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 def sample_affine(volumes: torch.Tensor, maps: np.ndarray, outside: float) -> torch.Tensor:
     """Linear interpolation of float32 `volumes` (B, 1, D, H, W), in torch's number of threads.
 
-    As `grid_sample` does it, but without a grid in memory. maps: (B, 3, 4), from an output voxel's index (z, y, x, 1) to the index where it is read; beyond the volume there
-    is `outside`.
+    As `grid_sample` does it, but without a grid in memory.
+    maps: (B, 3, 4), from an output voxel's index (z, y, x, 1) to the index where it is read.
+    outside: the value beyond the volume.
     """
     result = _empty_like(volumes)
     slabs = -(-torch.get_num_threads() // len(volumes))
@@ -24,10 +26,7 @@ def sample_affine(volumes: torch.Tensor, maps: np.ndarray, outside: float) -> to
         ):
             # A margin of one voxel before and two behind, so that no tap needs a check.
             padded = np.pad(volume, (1, 2), constant_values=outside)
-            done += [
-                pool.submit(_sample, padded.ravel(), matrix, out, first, last)
-                for first, last in zip(edges, edges[1:], strict=False)
-            ]
+            done += [pool.submit(_sample, padded.ravel(), matrix, out, first, last) for first, last in pairwise(edges)]
         for slab in done:
             slab.result()
     return result
