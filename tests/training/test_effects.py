@@ -114,8 +114,8 @@ def test_checkpoints_are_saved_between_steps_too(make_job, monkeypatch, minutes,
 @pytest.mark.parametrize("cache_gb, reads_per_volume", [(0.0, 2), (1.0, 1)])
 def test_cached_volumes_are_read_once(make_job, monkeypatch, cache_gb, reads_per_volume):
     reads = []
-    read = VolumeStore.read
-    monkeypatch.setattr(VolumeStore, "read", lambda store, key: reads.append(key) or read(store, key))
+    read = VolumeStore.read_compressed
+    monkeypatch.setattr(VolumeStore, "read_compressed", lambda store, key: reads.append(key) or read(store, key))
     train_model(make_job({"cache_gb": cache_gb}))
     assert {reads.count(key) for key in reads} == {reads_per_volume}
 
