@@ -19,3 +19,7 @@ class CheckpointError(HounsfieldError):
 
 class StoreError(HounsfieldError):
     """A stored volume that is missing or damaged."""
+
+
+class TrainingError(HounsfieldError):
+    """Training that cannot go on."""

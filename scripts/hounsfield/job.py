@@ -18,7 +18,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     A HounsfieldError ends the job with its one line; any other error adds its traceback to the log file only.
     """
     path = snakemake.log[0]
-    _log_to(path)
+    log_to(path)
     log.info("%s: started (%s)", snakemake.rule, ", ".join(f"{k}={v}" for k, v in snakemake.wildcards.items()))
     try:
         with only_one(f"{path}.lock"):
@@ -48,10 +48,11 @@ def only_one(path: str) -> Iterator[None]:
         yield
 
 
-def _log_to(path: str) -> None:
+def log_to(path: str, level: int = logging.INFO) -> None:
+    """Log to the file and to the terminal; tracebacks to the file alone."""
     plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     file, terminal = logging.FileHandler(path), logging.StreamHandler()
     terminal.addFilter(lambda record: record.name != "hounsfield.traceback")
     for handler in (file, terminal):
         handler.setFormatter(plain)
-    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+    logging.basicConfig(level=level, handlers=[file, terminal], force=True)

@@ -1,17 +1,21 @@
 """The loop: it learns, resumes in the same bits, and stops at what is not finite."""
 
+import multiprocessing
+import shutil
 import signal
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from hounsfield.errors import TrainingError
 from hounsfield.tables import read_table
 from hounsfield.training import trainer
 from hounsfield.training.checkpoints import load_checkpoint, load_model
 from hounsfield.training.interruption import Interrupted
-from hounsfield.training.trainer import TrainingError, train_model
+from hounsfield.training.trainer import train_model
 
 TIMED = ["samples_per_second", "data_wait_share", "peak_memory_mb", "peak_gpu_memory_mb", "seconds"]
 
@@ -33,10 +37,10 @@ def interrupt_at(monkeypatch, step):
     """Raise SIGINT after optimizer step `step` of the run."""
     pause = trainer._pause
 
-    def interrupting(state, training, total, started):
+    def interrupting(state, training, started):
         if state.step == step:
             signal.raise_signal(signal.SIGINT)
-        pause(state, training, total, started)
+        pause(state, training, started)
 
     monkeypatch.setattr(trainer, "_pause", interrupting)
 
@@ -71,6 +75,39 @@ def test_interrupted_and_continued_ends_in_the_same_bits(make_job, monkeypatch, 
     torch.rand(100)  # nothing may depend on the state of this process
     train_model(broken)
     assert_same(whole.directory, broken.directory)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_killed_at_random_moments_ends_in_the_same_bits(make_job, threads):
+    """SIGKILL, ten times for each number of reading threads, at moments spread over the whole run."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["hounsfield.training.trainer"])
+
+    def start(job):
+        process = processes.Process(target=train_model, args=(job,))
+        process.start()
+        return process
+
+    # A checkpoint after each step, and steps enough to be killed between.
+    settings = {"epochs": 3, "batch_size": 2, "checkpoint_minutes": 1e-9}
+    whole, broken = (make_job(settings, name, threads=threads) for name in ("whole", "broken"))
+    started = time.monotonic()
+    start(whole).join()
+    seconds = time.monotonic() - started
+    random, kills = np.random.default_rng(threads), 0
+    while kills < 10:
+        shutil.rmtree(broken.directory, ignore_errors=True)
+        process = start(broken)
+        while process.exitcode != 0:
+            process.join(random.uniform(0, 0.7 * seconds))
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+            if process.exitcode != 0:
+                assert process.exitcode == -signal.SIGKILL
+                kills += 1
+                process = start(broken)
+        assert_same(whole.directory, broken.directory)
 
 
 def test_a_finished_run_continued_changes_nothing_and_more_epochs_go_on(make_job, monkeypatch):

@@ -65,3 +65,7 @@ def model_settings(wildcards):
 def training_settings(wildcards):
     own = config["models"][wildcards.model].get("training", {})
     return canonical(merged(config["training"], own))
+
+
+def training_gpus(wildcards):
+    return training_settings(wildcards).get("gpu", 1)

@@ -21,7 +21,7 @@ rule train:
         "../../envs/hounsfield.yaml"
     threads: config["threads"]
     resources:
-        gpu=1,
+        gpu=training_gpus,
         mem_mb=16000,
         runtime=1440,
     params:

@@ -1,6 +1,7 @@
 """3D DenseNets (MONAI's)."""
 
 from monai.networks.nets import DenseNet
+from monai.networks.nets.densenet import _DenseLayer
 from torch import nn
 
 from hounsfield.models.settings import ModelSettings
@@ -11,6 +12,7 @@ VARIANTS = {
     "201": {"init_features": 64, "growth_rate": 32, "block_config": (6, 12, 48, 32)},
     "264": {"init_features": 64, "growth_rate": 32, "block_config": (6, 12, 64, 48)},
 }
+BLOCKS = (_DenseLayer,)
 
 
 def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:

@@ -1,6 +1,7 @@
 """3D ResNets (MONAI's, after MedicalNet)."""
 
 from monai.networks.nets import ResNet
+from monai.networks.nets.resnet import ResNetBlock, ResNetBottleneck
 from torch import nn
 
 from hounsfield.models.settings import ModelSettings
@@ -11,6 +12,7 @@ VARIANTS = {
     "34": ("basic", [3, 4, 6, 3]),
     "50": ("bottleneck", [3, 4, 6, 3]),
 }
+BLOCKS = (ResNetBlock, ResNetBottleneck)
 
 
 def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import torch
 from monai.networks.nets import ResNet
+from monai.networks.nets.resnet import ResNetBlock, ResNetBottleneck
 from torch import nn
 
 from hounsfield.models.settings import ModelSettings
@@ -11,6 +12,7 @@ VARIANTS = {
     "34": ("basic", [3, 4, 6, 3], 512),
     "50": ("bottleneck", [3, 4, 6, 3], 2048),
 }
+BLOCKS = (ResNetBlock, ResNetBottleneck)
 
 
 class SliceClassifier(nn.Module):

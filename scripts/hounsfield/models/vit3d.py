@@ -1,6 +1,7 @@
 """3D vision transformers (MONAI's)."""
 
 import torch
+from monai.networks.blocks.transformerblock import TransformerBlock
 from monai.networks.nets import ViT
 from torch import nn
 
@@ -13,6 +14,7 @@ VARIANTS = {
     "base": {"hidden_size": 768, "mlp_dim": 3072, "num_layers": 12, "num_heads": 12},
     "large": {"hidden_size": 1024, "mlp_dim": 4096, "num_layers": 24, "num_heads": 16},
 }
+BLOCKS = (TransformerBlock,)
 
 
 class ViTClassifier(ViT):

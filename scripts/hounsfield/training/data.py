@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hounsfield.training.distributed import World
 from hounsfield.volumes.datasets import stored_dataset
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
+
+ALONE = World()
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class Batch:
 class VolumeBatches:
     """Batches of one split's volumes.
 
-    Which volumes make which batch depends on the seed and the epoch alone. Volumes stay in RAM, compressed, up to
-    `cache_gb` GB; threads read ahead, since reading and decompressing release Python's lock.
+    Which volumes make which batch depends on the seed and the epoch alone; of each batch the processes of a world
+    take their shares. Volumes stay in RAM, compressed, up to `cache_gb` GB; threads read ahead, since reading and
+    decompressing release Python's lock.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class VolumeBatches:
         sampling: str = "shuffle",
         cache_gb: float = 0.0,
         workers: int = 2,
+        world: World = ALONE,
     ):
         self.names = dataset["volume"].tolist()
         self.labels = dataset[list(pathologies)].to_numpy(np.float32, copy=True)
@@ -50,6 +55,7 @@ class VolumeBatches:
         self.seed = seed
         self.sampling = sampling
         self.workers = max(1, workers)
+        self.world = world
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -65,22 +71,27 @@ class VolumeBatches:
         return np.arange(len(self.names))
 
     def rows(self, epoch: int, start: int = 0) -> list[np.ndarray]:
-        """Rows of each batch of the epoch, from batch `start` on."""
+        """Rows of each batch of the epoch, of all processes, from batch `start` on."""
         order = self.order(epoch)
         return [order[first : first + self.batch_size] for first in self._starts()[start:]]
 
     def _starts(self) -> range:
-        """Where each batch begins; when drawn, a last one of one volume is left out: batch norm fails on it."""
+        """Where each batch begins; when drawn, too short a last one is left out.
+
+        Batch norm fails on one volume, and each process needs one.
+        """
         count = len(self.names)
-        lone = self.sampling != "none" and 1 < self.batch_size < count and count % self.batch_size == 1
-        return range(0, count - lone, self.batch_size)
+        rest = count % self.batch_size
+        short = self.sampling != "none" and 1 < self.batch_size < count and rest < max(2, self.world.size)
+        return range(0, count - rest * short, self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from batch `start` on, read ahead by two. Raises StoreError."""
+        """This process's shares of the epoch's batches, from batch `start` on, read ahead by two. Raises StoreError."""
         waiting: deque[tuple[np.ndarray, list[Future]]] = deque()
         pool = ThreadPoolExecutor(self.workers)
         try:
-            for rows in self.rows(epoch, start):
+            shares = (self.world.share(rows) for rows in self.rows(epoch, start))
+            for rows in filter(len, shares):
                 waiting.append((rows, [pool.submit(self.volumes.__getitem__, int(row)) for row in rows]))
                 if len(waiting) > 2:
                     yield self._batch(*waiting.popleft())

@@ -15,7 +15,7 @@ class Interrupted(SystemExit):
 
 
 class Interruption:
-    """Remembers the first signal; a second one acts at once."""
+    """Remembers the first signal; a second Ctrl-C acts at once (schedulers and launchers repeat SIGTERM)."""
 
     def __init__(self):
         self.number: int | None = None
@@ -23,8 +23,7 @@ class Interruption:
 
     def __call__(self, number: int, frame: object) -> None:
         self.number = number
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
+        signal.signal(signal.SIGINT, self._before[signal.SIGINT])
 
     def __bool__(self) -> bool:
         return self.number is not None

@@ -12,7 +12,9 @@ import pandas as pd
 from hounsfield.config import canonical
 from hounsfield.errors import TableError
 from hounsfield.models.settings import ModelSettings
-from hounsfield.training.data import VolumeBatches
+from hounsfield.tables import read_table
+from hounsfield.training.data import ALONE, VolumeBatches
+from hounsfield.training.distributed import World
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
@@ -38,6 +40,22 @@ class TrainingJob:
     threads: int = 1
     tracking: Mapping[str, Any] = field(default_factory=lambda: {"mode": "disabled"})
 
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> "TrainingJob":
+        """From plain values under the fields' names: `dataset` and `store` as paths, settings as blocks.
+
+        Raises ConfigError or TableError.
+        """
+        return cls(
+            directory=Path(spec["directory"]),
+            dataset=read_table(spec["dataset"], text=["volume", "scan", "patient", "split", "key"]),
+            pathologies=tuple(spec["pathologies"]),
+            store=VolumeStore(spec["store"]),
+            preprocessing=PreprocessingSettings.from_config(spec["preprocessing"]),
+            training=TrainingSettings.from_config(spec["training"]),
+            **{name: spec[name] for name in ("block", "seed", "code", "threads", "tracking")},
+        )
+
     @property
     def model(self) -> ModelSettings:
         """The network's settings."""
@@ -50,8 +68,8 @@ class TrainingJob:
             raise TableError(f"dataset.tsv: no volume is in the {split} split; check the split block")
         return rows
 
-    def batches(self, split: str) -> VolumeBatches:
-        """Batches of a split; only training's are shuffled."""
+    def batches(self, split: str, world: World = ALONE) -> VolumeBatches:
+        """Batches of a split, for this process of those that train; only training's are shuffled."""
         training = split == "train"
         return VolumeBatches(
             self.rows(split),
@@ -60,14 +78,15 @@ class TrainingJob:
             self.training.batch_size,
             seed=self.seed,
             sampling=self.training.sampling if training else "none",
-            cache_gb=self.training.cache_gb / 2,  # the other half is the other split's
+            cache_gb=self.training.cache_gb / 2 / world.size,  # the other half is the other split's
             workers=min(self.threads, 8),
+            world=world,
         )
 
     @property
     def fingerprint(self) -> str:
-        """Digest of settings, code, data and labels, all but the number of epochs: a longer run may go on."""
-        training = {key: value for key, value in vars(self.training).items() if key != "epochs"}
+        """Digest of settings, code, data and labels; a run may go on with more epochs or another number of GPUs."""
+        training = {key: value for key, value in vars(self.training).items() if key not in ("epochs", "gpu")}
         rows = self.dataset[["volume", "key", "split", *self.pathologies]]
         parts = {
             "training": {key: str(value) for key, value in training.items()},

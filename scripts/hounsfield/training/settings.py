@@ -57,6 +57,7 @@ class TrainingSettings:
     """The `training` block; config/README.md explains every key."""
 
     epochs: int = 50
+    gpu: int = 1
     batch_size: int = 4
     accumulate: int = 1
     learning_rate: float = 3e-4
@@ -66,6 +67,7 @@ class TrainingSettings:
     amp: str = "auto"
     channels_last: bool = True
     compile: bool = False
+    gradient_checkpointing: bool = False
     ema: float | None = None
     sampling: str = "shuffle"
     windows: tuple[tuple[float, float], ...] = ((-1000.0, 400.0),)
@@ -78,7 +80,7 @@ class TrainingSettings:
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> "TrainingSettings":
-        """Raises ConfigError for an unknown key or a window that does not ascend."""
+        """Raises ConfigError for an unknown key, a window that does not ascend, or batches smaller than `gpu`."""
         block = dict(block)
         nested = {
             "augmentation": AugmentationSettings,
@@ -87,6 +89,10 @@ class TrainingSettings:
         }
         parts = {name: settings_from(kind, block.pop(name, {}), f"training.{name}") for name, kind in nested.items()}
         settings = settings_from(cls, block | parts, "training")
+        if settings.batch_size < settings.gpu:
+            raise ConfigError(
+                f"config: training.batch_size: {settings.batch_size} volumes cannot be shared by gpu: {settings.gpu}"
+            )
         for low, high in settings.windows:
             if not low < high:
                 raise ConfigError(f"config: training.windows: [{low}, {high}] must ascend")

@@ -69,7 +69,6 @@ class TrainingState:
             "history": self.history,
             "best": self.best,
             "run_id": self.run_id,
-            "random": random_states(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -83,7 +82,6 @@ class TrainingState:
         for name in PROGRESS:
             setattr(self, name, state["progress"][name])
         self.history, self.best, self.run_id = state["history"], state["best"], state["run_id"]
-        set_random_states(state["random"])
 
 
 PROGRESS = ("epoch", "window", "step", "loss_sum", "seconds")
@@ -100,20 +98,12 @@ def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[
 
 
 def seed_everything(seed: int) -> None:
-    """Seed initial weights and dropout; the order of the data and augmentation have seeds of their own."""
+    """Seed the initial weights; the order of the data, augmentation and dropout have seeds of their own."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def random_states() -> dict[str, Any]:
-    """State of torch's generators; nothing in the loop draws from others."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def set_random_states(states: dict[str, Any]) -> None:
-    """Take up the states, as far as this machine has the devices."""
-    torch.set_rng_state(states["cpu"])
-    if len(states["cuda"]) == torch.cuda.device_count() and states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Seed dropout for one optimizer step in one process, so that no generator's state outlives a step."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]))

@@ -1,30 +1,34 @@
 """Training: from a job to best.pth, final.pth and history.tsv, resumable at every step."""
 
 import logging
-import resource
+import math
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
+from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from hounsfield.errors import HounsfieldError
+from hounsfield.errors import TrainingError
 from hounsfield.models.create import create_model
 from hounsfield.progress import progress
-from hounsfield.tables import write_table
 from hounsfield.training.augmentation import augment, draw
-from hounsfield.training.checkpoints import find_latest_checkpoint, save_checkpoint, save_last
+from hounsfield.training.checkpoints import find_latest_checkpoint, save_last
 from hounsfield.training.data import Batch, VolumeBatches, to_hu, to_input
+from hounsfield.training.distributed import World, apart
 from hounsfield.training.interruption import Interrupted, Interruption, catch_signals
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.losses import Loss, create_loss
+from hounsfield.training.outcome import log_epoch, peak_memory, write_results
 from hounsfield.training.precision import Precision
+from hounsfield.training.recompute import recompute_activations
 from hounsfield.training.schedule import learning_rate
-from hounsfield.training.state import TrainingState, seed_everything
+from hounsfield.training.state import TrainingState, seed_everything, seed_step
 from hounsfield.training.tracking import Tracker
 from hounsfield.training.validation import predict_logits, validation_metrics
 
@@ -34,22 +38,33 @@ log = logging.getLogger(__name__)
 WINDOWS_BETWEEN_CHECKS = 20
 
 
-class TrainingError(HounsfieldError):
-    """Training that cannot go on."""
+@dataclass(frozen=True)
+class Window:
+    """What one optimizer step learns from: the rows of its batches, and how many of their labels are known."""
+
+    batches: list[np.ndarray]
+    known: int
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows of all its volumes."""
+        return np.concatenate(self.batches)
 
 
 @dataclass
 class Training:
-    """What the functions of the loop share."""
+    """What the functions of the loop share; `network` is the state's model as it is called in training."""
 
     job: TrainingJob
+    world: World
     precision: Precision
+    network: nn.Module
     loss: Loss
     train: VolumeBatches
     val: VolumeBatches
     interruption: Interruption = field(default_factory=Interruption)
     saved_at: float = field(default_factory=time.monotonic)
-    unchecked: list[tuple[torch.Tensor, np.ndarray]] = field(default_factory=list)
+    unchecked: list[tuple[torch.Tensor, Window]] = field(default_factory=list)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -57,65 +72,52 @@ class Training:
         return -(-len(self.train) // self.job.training.accumulate)
 
 
-def train_model(job: TrainingJob) -> None:
+def train_model(job: TrainingJob, world: World | None = None) -> None:
     """Train to the end, going on from last.pth if it is this job's, and write the results into `job.directory`.
 
+    world: the processes that do it together; by default this one alone.
     Raises TrainingError, TableError, StoreError, ConfigError or CheckpointError; Interrupted after a signal.
     """
-    precision = Precision.choose(job.training.amp, job.training.channels_last)
-    torch.set_num_threads(job.threads)
-    seed_everything(job.seed)
-    model = precision.place(create_model(job.model, len(job.pathologies)))
-    if job.training.compile:
-        model.compile()
-    state = TrainingState.create(model, job.training, precision)
-    train, val = job.batches("train"), job.batches("val")
-    training = Training(job, precision, create_loss(job.training.loss, train.labels), train, val)
-    _resume(state, job)
-    tracker = _tracker(state, job)
-    log.info("%d training and %d validation volumes, %s", len(train.names), len(val.names), precision)
+    training, state = _prepare(job, world or World())
     with catch_signals() as training.interruption:
+        tracker = _tracker(state, training)
         while state.epoch < job.training.epochs and not state.finished:
             started = train_epoch(state, training)
             row = validate_epoch(state, training, started)
             tracker.log(row, state.epoch)
-            _log_epoch(row, state, job)
+            log_epoch(row, job.training.epochs)
             _checkpoint(state, training)
-    tracker.finish()
-    _write_results(state, job)
+        tracker.finish()
+    if training.world.first:
+        write_results(state, job)
 
 
 def train_epoch(state: TrainingState, training: Training) -> dict[str, Any]:
     """Take the optimizer steps that are left of the epoch, and return what is known of it: the row's first cells."""
     settings = training.job.training
     state.model.train()
-    total = torch.tensor(state.loss_sum, dtype=torch.float64)
-    total = total.to(training.precision.device)
     waiter = _Waiter(training.train.epoch(state.epoch, start=state.window * settings.accumulate))
     started = time.monotonic()
-    samples = 0
     plan = list(_windows(training.train, state.epoch, settings.accumulate))
-    description = f"epoch {state.epoch + 1} of {settings.epochs}"
-    for rows, known in progress(plan[state.window :], len(plan) - state.window, description):
+    left = plan[state.window :]
+    for window in progress(left, len(left), f"epoch {state.epoch + 1} of {settings.epochs}"):
         _set_learning_rate(state, training)
-        window_loss = sum(_backward(state, training, next(waiter), known) for _ in rows)
+        seed_step(training.job.seed, state.step, training.world.rank)
+        training.unchecked.append((_backward(state, training, waiter, window), window))
         _step(state, settings.clip_norm)
-        total += window_loss.double() * known
-        samples += sum(map(len, rows))
-        training.unchecked.append((window_loss, np.concatenate(rows)))
         state.step += 1
         state.window += 1
-        _pause(state, training, total, started)
-    _check_finite(training)
+        _pause(state, training, started)
+    _settle(state, training)
     seconds = time.monotonic() - started
-    known_in_all = max(1, sum(known for _, known in plan))
     row = {
         "epoch": state.epoch,
         "step": state.step,
-        "train_loss": float(total) / known_in_all,
+        "train_loss": state.loss_sum / max(1, sum(window.known for window in plan)),
         "val_loss": None,
+        "learning_rate": state.optimizer.param_groups[0]["lr"],
+        "samples_per_second": sum(len(window.rows) for window in left) / seconds,
     }
-    row |= {"learning_rate": state.optimizer.param_groups[0]["lr"], "samples_per_second": samples / seconds}
     return row | {"data_wait_share": waiter.seconds / seconds, "seconds": state.seconds + seconds}
 
 
@@ -136,7 +138,7 @@ def validate_epoch(state: TrainingState, training: Training, row: dict[str, Any]
     metrics = validation_metrics(logits, labels, job.pathologies)
     row["val_loss"] = float(losses.sum()) / max(1, int((~np.isnan(labels)).sum()))
     timing = {name: row.pop(name) for name in ("samples_per_second", "data_wait_share", "seconds")}
-    row |= metrics | timing | _peak_memory(training.precision)
+    row |= metrics | timing | peak_memory(training.precision.device)
     row["seconds"] += time.monotonic() - started
     chosen = row["val_loss"] if state.stopping.lower_is_better else metrics[f"val_{job.training.early_stopping.metric}"]
     # An undefined metric says nothing: until there is a defined one, the latest network is the best known.
@@ -147,18 +149,45 @@ def validate_epoch(state: TrainingState, training: Training, row: dict[str, Any]
     return row
 
 
-def _backward(state: TrainingState, training: Training, batch: Batch, known: int) -> torch.Tensor:
-    """One batch forward and backward; its share of the window's mean loss over the `known` labels."""
+def _prepare(job: TrainingJob, world: World) -> tuple[Training, TrainingState]:
+    """Everything that the loop needs, as the last checkpoint left it."""
+    precision = Precision.choose(job.training.amp, job.training.channels_last)
+    torch.set_num_threads(max(1, job.threads // world.size))
+    seed_everything(job.seed)
+    model = world.place(precision.place(create_model(job.model, len(job.pathologies))))
+    if job.training.compile:
+        model.compile()
+    train, val = job.batches("train", world), job.batches("val", world)
+    log.info("%d training and %d validation volumes, %s", len(train.names), len(val.names), precision)
+    state = TrainingState.create(model, job.training, precision)
+    if job.training.gradient_checkpointing:
+        recompute_activations(model, job.model)
+    _resume(state, job)
+    loss = create_loss(job.training.loss, train.labels)
+    return Training(job, world, precision, world.connect(model), loss, train, val), state
+
+
+def _backward(state: TrainingState, training: Training, batches: Iterator[Batch], window: Window) -> torch.Tensor:
+    """The window's batches forward and backward; this process's part of the mean loss over the known labels."""
+    total = torch.zeros((), device=training.precision.device)
+    for left in reversed(range(len(window.batches))):
+        with apart(training.network) if left else nullcontext():
+            loss = _loss(state, training, next(batches)) / window.known
+            # Gradients of several processes are averaged, and here they are to be added up.
+            state.scaler.scale(loss * training.world.size).backward()
+        total += loss.detach()
+    return total
+
+
+def _loss(state: TrainingState, training: Training, batch: Batch) -> torch.Tensor:
+    """The loss of a batch, summed over its known labels."""
     job, precision = training.job, training.precision
     hu = to_hu(batch.volumes.to(precision.device, non_blocking=True), job.preprocessing)
     draws = draw(job.training.augmentation, job.seed, state.epoch, training.train.sample_seeds[batch.rows])
     x_BCDHW = to_input(augment(hu, draws, job.preprocessing.spacing), job.training.windows)
     with precision.autocast():
-        logits = state.model(precision.layout(x_BCDHW))
-    labels = batch.labels.to(precision.device, non_blocking=True)
-    loss = training.loss(logits, labels).sum() / known
-    state.scaler.scale(loss).backward()
-    return loss.detach()
+        logits = training.network(precision.layout(x_BCDHW))
+    return training.loss(logits, batch.labels.to(precision.device, non_blocking=True)).sum()
 
 
 def _step(state: TrainingState, clip_norm: float | None) -> None:
@@ -172,13 +201,13 @@ def _step(state: TrainingState, clip_norm: float | None) -> None:
         state.ema.update_parameters(state.model)
 
 
-def _windows(batches: VolumeBatches, epoch: int, accumulate: int) -> Iterator[tuple[list[np.ndarray], int]]:
-    """The batches of each optimizer step, and how many labels they know: so the last, shorter step weighs rightly."""
+def _windows(batches: VolumeBatches, epoch: int, accumulate: int) -> Iterator[Window]:
+    """The optimizer steps of an epoch; each knows its labels, so that the last, shorter one weighs rightly."""
     rows = batches.rows(epoch)
     for first in range(0, len(rows), accumulate):
         window = rows[first : first + accumulate]
         known = int((~np.isnan(batches.labels[np.concatenate(window)])).sum())
-        yield window, max(1, known)
+        yield Window(window, max(1, known))
 
 
 def _set_learning_rate(state: TrainingState, training: Training) -> None:
@@ -189,38 +218,43 @@ def _set_learning_rate(state: TrainingState, training: Training) -> None:
         group["lr"] = rate
 
 
-def _pause(state: TrainingState, training: Training, total: torch.Tensor, started: float) -> None:
+def _pause(state: TrainingState, training: Training, started: float) -> None:
     """Between two steps: look at the losses now and then, save now and then, and leave if asked to."""
     due = time.monotonic() - training.saved_at >= 60 * training.job.training.checkpoint_minutes
-    if len(training.unchecked) >= WINDOWS_BETWEEN_CHECKS:
-        _check_finite(training)
-    if due or training.interruption:
+    # The processes go on and stop together, or one would wait for the others for ever.
+    interrupted = training.world.any(bool(training.interruption))
+    if interrupted or training.world.any(due):
         spent = state.seconds
-        state.loss_sum, state.seconds = float(total), spent + time.monotonic() - started
+        state.seconds = spent + time.monotonic() - started
         _checkpoint(state, training)
         state.seconds = spent
-    if training.interruption:
+    elif len(training.unchecked) >= WINDOWS_BETWEEN_CHECKS:
+        _settle(state, training)
+    if interrupted:
         log.warning("interrupted in epoch %d after step %d; the same command goes on", state.epoch + 1, state.step)
-        raise Interrupted(training.interruption.number)
+        raise Interrupted(training.interruption.number or signal.SIGTERM)
 
 
-def _check_finite(training: Training) -> None:
+def _settle(state: TrainingState, training: Training) -> None:
+    """Add the losses not looked at yet to the epoch's; TrainingError if one is not finite."""
     if not training.unchecked:
         return
-    finite = torch.isfinite(torch.stack([loss for loss, _ in training.unchecked])).tolist()
-    for good, (_, rows) in zip(finite, training.unchecked, strict=True):
-        if not good:
-            names = ", ".join(training.train.names[row] for row in rows)
+    losses = training.world.total(torch.stack([loss for loss, _ in training.unchecked])).tolist()
+    for loss, (_, window) in zip(losses, training.unchecked, strict=True):
+        if not math.isfinite(loss):
+            names = ", ".join(training.train.names[row] for row in window.rows)
             raise TrainingError(
                 f"the loss is not finite at the volumes {names}; look at them with `hounsfield inspect`, or "
                 "lower training.learning_rate; the last good checkpoint is kept"
             )
+        state.loss_sum += loss * window.known
     training.unchecked.clear()
 
 
 def _checkpoint(state: TrainingState, training: Training) -> None:
-    _check_finite(training)
-    save_last(state.state_dict() | {"fingerprint": training.job.fingerprint}, training.job.directory)
+    _settle(state, training)
+    if training.world.first:
+        save_last(state.state_dict() | {"fingerprint": training.job.fingerprint}, training.job.directory)
     training.saved_at = time.monotonic()
 
 
@@ -235,57 +269,19 @@ def _resume(state: TrainingState, job: TrainingJob) -> None:
     log.info("going on from epoch %d, step %d", state.epoch + 1, state.step)
 
 
-def _tracker(state: TrainingState, job: TrainingJob) -> Tracker:
+def _tracker(state: TrainingState, training: Training) -> Tracker:
+    job = training.job
     config = {"training": vars(job.training), "model": job.model.plain(), "seed": job.seed}
     config["preprocessing"] = job.preprocessing.canonical()
     tracking = {"name": job.directory.as_posix(), **job.tracking}
+    if not training.world.first:
+        tracking["mode"] = "disabled"
     tracker = Tracker(directory=job.directory, config=config, run_id=state.run_id, **tracking)
     state.run_id = tracker.run_id
     return tracker
 
 
-def _log_epoch(row: dict[str, Any], state: TrainingState, job: TrainingJob) -> None:
-    log.info(
-        "epoch %d of %d: loss %.4f, validation loss %.4f, macro AUROC %.4f; %.1f volumes/s, %.0f %% waiting for data",
-        state.epoch,
-        job.training.epochs,
-        row["train_loss"],
-        row["val_loss"],
-        row["val_roc_auc_macro"],
-        row["samples_per_second"],
-        100 * row["data_wait_share"],
-    )
-
-
-def _write_results(state: TrainingState, job: TrainingJob) -> None:
-    common = {
-        "model": job.model.plain(),
-        "pathologies": list(job.pathologies),
-        "preprocessing": job.preprocessing.canonical(),
-        "windows": [list(map(float, window)) for window in job.training.windows],
-    }
-    final = {"weights": state.weights(), "epoch": state.epoch - 1, "metrics": _final_metrics(state)}
-    save_checkpoint(common | final, job.directory / "final.pth")
-    save_checkpoint(common | state.best, job.directory / "best.pth")
-    write_table(pd.DataFrame(state.history), job.directory / "history.tsv")
-    log.info("best epoch %d of %d", state.best["epoch"] + 1, state.epoch)
-
-
-def _final_metrics(state: TrainingState) -> dict[str, float]:
-    return {name: value for name, value in state.history[-1].items() if name.startswith("val_")}
-
-
-def _peak_memory(precision: Precision) -> dict[str, float | None]:
-    peak = {
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "peak_gpu_memory_mb": None,
-    }
-    if precision.device.type == "cuda":
-        peak["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
-    return peak
-
-
-class _Waiter:
+class _Waiter(Iterator):
     """Batches, with the seconds that getting them took."""
 
     def __init__(self, batches: Iterator[Batch]):

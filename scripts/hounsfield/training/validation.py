@@ -21,7 +21,10 @@ def predict_logits(
     precision: Precision,
     flip: bool = False,
 ) -> np.ndarray:
-    """Logits (N, P) float32 of all volumes, in the order of the dataset's rows; `flip` averages in the mirror image."""
+    """Logits (N, P) float32 of all volumes, in the order of the dataset's rows; `flip` averages in the mirror image.
+
+    The processes of the batches' world each score their share, and all get the whole.
+    """
     model.eval()
     parts, rows = [], []
     for batch in batches.epoch(0):
@@ -33,10 +36,10 @@ def predict_logits(
                 logits = (logits + model(x_BCDHW.flip(-1)).float()) / 2
         parts.append(logits)
         rows.append(batch.rows)
-    logits = torch.cat(parts).cpu().numpy()
-    ordered = np.empty_like(logits)
-    ordered[np.concatenate(rows)] = logits
-    return ordered
+    scored = torch.cat(parts).cpu()
+    logits = torch.zeros(len(batches.names), scored.shape[1])
+    logits[torch.from_numpy(np.concatenate(rows))] = scored
+    return batches.world.total(logits).numpy()
 
 
 def validation_metrics(logits: np.ndarray, labels: np.ndarray, pathologies: Sequence[str]) -> dict[str, float]:
