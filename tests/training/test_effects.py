@@ -130,10 +130,10 @@ def test_compile_compiles(make_job, monkeypatch):
     assert len(compiled) == 1
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_channels_last_lays_out_kernels(channels_last):
+@pytest.mark.parametrize("channels_last, expected", [(True, True), (False, False), ("auto", False)])
+def test_channels_last_lays_out_kernels(channels_last, expected):
     model = Precision.choose("off", channels_last).place(torch.nn.Conv3d(2, 3, 3))
-    assert model.weight.is_contiguous(memory_format=torch.channels_last_3d) == channels_last
+    assert model.weight.is_contiguous(memory_format=torch.channels_last_3d) == expected
 
 
 def test_a_flip_at_test_time_changes_predictions(make_job, small_cohort):

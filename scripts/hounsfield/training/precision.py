@@ -20,8 +20,12 @@ class Precision:
     channels_last: bool = False
 
     @classmethod
-    def choose(cls, amp: str, channels_last: bool) -> "Precision":
-        """The GPU if there is one. amp "auto" is bf16 on a GPU that has it, else off. Raises ConfigError."""
+    def choose(cls, amp: str, channels_last: bool | str) -> "Precision":
+        """The GPU if there is one. Raises ConfigError.
+
+        amp "auto" is bf16 on a GPU that has it, else off. channels_last "auto" is on in lower precision, whose
+        kernels want it; in float32, convolutions are slower with it (by a third on a CPU).
+        """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if amp == "auto":
             amp = "bf16" if _has_bf16(device) else "off"
@@ -30,6 +34,8 @@ class Precision:
         if amp in ("bf16", "fp16") and device.type == "cpu":
             # torch 2.13's bf16 gradients of 3D convolutions on a few voxels came out infinite on a CPU.
             raise ConfigError(f"config: training.amp: {amp} needs a GPU; use auto or off")
+        if channels_last == "auto":
+            channels_last = AMP_TYPES[amp] is not None
         return cls(device, AMP_TYPES[amp], channels_last)
 
     def autocast(self) -> AbstractContextManager:

@@ -65,7 +65,7 @@ class TrainingSettings:
     warmup_epochs: float = 1.0
     clip_norm: float | None = 1.0
     amp: str = "auto"
-    channels_last: bool = True
+    channels_last: bool | str = "auto"
     compile: bool = False
     gradient_checkpointing: bool = False
     ema: float | None = None

@@ -19,7 +19,7 @@ from hounsfield.models.create import create_model
 from hounsfield.progress import progress
 from hounsfield.training.augmentation import augment, draw
 from hounsfield.training.checkpoints import find_latest_checkpoint, save_last
-from hounsfield.training.data import Batch, VolumeBatches, to_hu, to_input
+from hounsfield.training.data import ALONE, Batch, VolumeBatches, to_hu, to_input
 from hounsfield.training.distributed import World, apart
 from hounsfield.training.interruption import Interrupted, Interruption, catch_signals
 from hounsfield.training.job import TrainingJob
@@ -72,13 +72,13 @@ class Training:
         return -(-len(self.train) // self.job.training.accumulate)
 
 
-def train_model(job: TrainingJob, world: World | None = None) -> None:
+def train_model(job: TrainingJob, world: World = ALONE) -> None:
     """Train to the end, going on from last.pth if it is this job's, and write the results into `job.directory`.
 
     world: the processes that do it together; by default this one alone.
     Raises TrainingError, TableError, StoreError, ConfigError or CheckpointError; Interrupted after a signal.
     """
-    training, state = _prepare(job, world or World())
+    training, state = prepare(job, world)
     with catch_signals() as training.interruption:
         tracker = _tracker(state, training)
         while state.epoch < job.training.epochs and not state.finished:
@@ -149,8 +149,8 @@ def validate_epoch(state: TrainingState, training: Training, row: dict[str, Any]
     return row
 
 
-def _prepare(job: TrainingJob, world: World) -> tuple[Training, TrainingState]:
-    """Everything that the loop needs, as the last checkpoint left it."""
+def prepare(job: TrainingJob, world: World = ALONE) -> tuple[Training, TrainingState]:
+    """Everything that the loop needs, as the last checkpoint left it. Raises what `train_model` does."""
     precision = Precision.choose(job.training.amp, job.training.channels_last)
     torch.set_num_threads(max(1, job.threads // world.size))
     seed_everything(job.seed)
