@@ -6,9 +6,10 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -35,21 +36,23 @@ def launch(spec: Mapping[str, Any], processes: int, log_file: str) -> None:
     path = Path(spec["directory"]) / "job.json"
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(spec))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-    )
-    try:
-        elastic_launch(config, sys.executable)("-m", __name__, str(path), log_file)
-    except SignalException as stopped:
-        raise Interrupted(stopped.sigval) from None
-    except ChildFailedError as failed:
-        _raise_failure(*failed.get_first_failure())
+    with TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(logs),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", __name__, str(path), log_file)
+        except SignalException as stopped:
+            raise Interrupted(stopped.sigval) from None
+        except ChildFailedError as failed:
+            _raise_failure(*failed.get_first_failure())
 
 
 def _raise_failure(rank: int, failure: ProcessFailure) -> None:
