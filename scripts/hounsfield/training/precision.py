@@ -1,7 +1,9 @@
 """Where tensors live, and in which precision and layout the network runs."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -31,9 +33,8 @@ class Precision:
             amp = "bf16" if _has_bf16(device) else "off"
         if amp not in AMP_TYPES:
             raise ConfigError(f"config: training.amp: {amp!r} is not one of auto, {', '.join(AMP_TYPES)}")
-        if amp in ("bf16", "fp16") and device.type == "cpu":
-            # torch 2.13's bf16 gradients of 3D convolutions on a few voxels came out infinite on a CPU.
-            raise ConfigError(f"config: training.amp: {amp} needs a GPU; use auto or off")
+        if amp == "fp16" and device.type == "cpu":
+            raise ConfigError("config: training.amp: fp16 needs a GPU; use auto, off or bf16")
         if channels_last == "auto":
             channels_last = AMP_TYPES[amp] is not None
         return cls(device, AMP_TYPES[amp], channels_last)
@@ -52,10 +53,26 @@ class Precision:
 
     def place(self, model: nn.Module) -> nn.Module:
         """The network on the device, in the chosen memory layout."""
-        return model.to(self.device, memory_format=self._format())
+        model = model.to(self.device, memory_format=self._format())
+        if self.amp_type is not None and self.device.type == "cpu":
+            for module in model.modules():
+                if isinstance(module, nn.Conv2d | nn.Conv3d):
+                    module.forward = partial(_convolve_on_cpu, module.forward, module.kernel_size)
+        return model
 
     def _format(self) -> torch.memory_format:
         return torch.channels_last_3d if self.channels_last else torch.contiguous_format
+
+
+def _convolve_on_cpu(forward: Callable, kernel_size: tuple[int, ...], x: torch.Tensor) -> torch.Tensor:
+    """In float32 where the map is small: there torch 2.13's bf16 gradients of kernels came out wrong or infinite.
+
+    Seen where an axis of the map is shorter than the kernel; twice that is float32 here.
+    """
+    if all(n >= 2 * k for n, k in zip(x.shape[2:], kernel_size, strict=True)):
+        return forward(x)
+    with torch.autocast("cpu", enabled=False):
+        return forward(x.float())
 
 
 def _has_bf16(device: torch.device) -> bool:
