@@ -5,6 +5,7 @@ two; MONAI reads a filled `PersistentDataset` in a plain float32 loop. Turn by t
 one batch that is already there.
 """
 
+import itertools
 import statistics
 import subprocess
 import sys
@@ -46,16 +47,16 @@ def main():
     print(f"float32 matrix products: {peak / 1e9:.0f} GFLOP/s; first step after {first_step():.1f} s")
     print(f"\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for size in map(int, sys.argv[1:] or ("64", "96")):
-        for name, block in NETWORKS.items():
+        for (name, block), amp in itertools.product(NETWORKS.items(), ("off", "bf16")):
             with tempfile.TemporaryDirectory() as folder:
-                cells = compare(block, size, 16 if size <= 64 else 8, Path(folder), device, peak)
-            print(f"| {name}, {size}^3 | {' | '.join(cells)} |", flush=True)
+                cells = compare(block, amp, size, 16 if size <= 64 else 8, Path(folder), device, peak)
+            print(f"| {name}, {size}^3{', bf16' * (amp == 'bf16')} | {' | '.join(cells)} |", flush=True)
 
 
-def compare(block, size, count, folder, device, peak):
+def compare(block, amp, size, count, folder, device, peak):
     store, dataset = fill(VolumeStore(folder / "store"), size, 2 * count)
     dataset["split"] = np.repeat(["train", "val"], count)
-    job = make_job(dataset, store, block, size, folder)
+    job = make_job(dataset, store, block, amp, size, folder)
     training, state = prepare(job)
     monai = Stock(job, folder / "monai", device)
     step, flops = bare_step(job, device)
@@ -121,8 +122,8 @@ class Stock:
                 self.model(batch["image"].to(self.device)).cpu()
 
 
-def make_job(dataset, store, block, size, folder):
-    training = {"batch_size": BATCH, "windows": [WINDOW], "augmentation": vars(AUGMENTATION)}
+def make_job(dataset, store, block, amp, size, folder):
+    training = {"batch_size": BATCH, "windows": [WINDOW], "augmentation": vars(AUGMENTATION), "amp": amp}
     preprocessing = PreprocessingSettings((SPACING,) * 3, (size,) * 3)
     settings = TrainingSettings.from_config(training)
     return TrainingJob(folder / "run", dataset, ("label",), store, preprocessing, settings, block, threads=THREADS)
@@ -172,7 +173,7 @@ def first_step():
 def take_first_step(folder):
     store, dataset = fill(VolumeStore(folder / "store"), 64, 4)
     dataset["split"] = ["train", "train", "val", "val"]
-    training, state = prepare(make_job(dataset, store, NETWORKS["ResNet18"], 64, folder))
+    training, state = prepare(make_job(dataset, store, NETWORKS["ResNet18"], "off", 64, folder))
     train_epoch(state, training)
 
 

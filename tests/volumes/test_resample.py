@@ -86,10 +86,14 @@ def test_uint8_keeps_a_window():
     np.testing.assert_allclose(back, np.clip(plain, -1000, 400), atol=1400 / 255 / 2 + 0.5)
 
 
-def test_antialiasing_keeps_the_mean_and_takes_out_noise():
+@pytest.mark.parametrize("degrees", [0, 5])
+def test_antialiasing_keeps_the_mean_and_takes_out_noise(degrees):
     random = np.random.default_rng(3)
     array = random.normal(40, 100, (60, 60, 60)).astype(np.int16)
-    volume = make_volume(array, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    affine[1:3, 1:3] = np.array([[cosine, -sine], [sine, cosine]]) @ affine[1:3, 1:3]
+    volume = make_volume(array, affine)
     plain = resample(volume, PreprocessingSettings((4, 4, 4), (15, 15, 15)))
     smooth = resample(volume, PreprocessingSettings((4, 4, 4), (15, 15, 15), antialias=True))
     assert abs(smooth.mean() - 40) < 2

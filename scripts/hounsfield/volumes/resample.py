@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from scipy.ndimage import affine_transform
+from scipy.ndimage import affine_transform, convolve1d
 
 from hounsfield.volumes.settings import AIR_HU, PreprocessingSettings
 from hounsfield.volumes.volume import Volume
@@ -135,8 +135,11 @@ def _resample_general(volume: Volume, settings: PreprocessingSettings) -> np.nda
     begin = np.array([placement(n, m) for n, m in zip(length, settings.shape[::-1], strict=True)])
     target[:3, 3] += target[:3, :3] @ begin
     to_source = _reversed_axes(np.linalg.solve(source, target), rows=True)
+    hu = volume.hu.astype(np.float32)
+    if settings.antialias:
+        hu = _smooth(hu, np.divide(settings.spacing, volume.spacing))
     hu = affine_transform(
-        volume.hu.astype(np.float32),
+        hu,
         to_source[:3, :3],
         to_source[:3, 3],
         output_shape=settings.shape,
@@ -148,6 +151,16 @@ def _resample_general(volume: Volume, settings: PreprocessingSettings) -> np.nda
         index = np.arange(settings.shape[axis]) + first
         np.moveaxis(hu, axis, 0)[(index < 0) | (index >= n)] = AIR_HU
     return settings.encode(hu)
+
+
+def _smooth(hu: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Averages by a triangle as wide as the output voxel, along the source's axes: those that are sampled down."""
+    for axis, scale in enumerate(scales):
+        if scale > 1:
+            reach = int(np.ceil(scale)) - 1
+            weights = 1 - np.abs(np.arange(-reach, reach + 1)) / scale
+            hu = convolve1d(hu, weights / weights.sum(), axis=axis, mode="nearest")
+    return hu
 
 
 def general_grid(affine: np.ndarray, shape: tuple, spacing: tuple) -> tuple[np.ndarray, np.ndarray]:
