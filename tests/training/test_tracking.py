@@ -1,12 +1,16 @@
 """W&B mirrors the history, and can never end a run."""
 
 import json
+import signal
 import struct
 
 import pytest
+import wandb
 from wandb.proto import wandb_internal_pb2
 
 from hounsfield.tables import read_table
+from hounsfield.training import trainer
+from hounsfield.training.interruption import Interrupted
 from hounsfield.training.tracking import Tracker, usable_mode
 from hounsfield.training.trainer import train_model
 
@@ -49,6 +53,27 @@ def test_an_offline_run_mirrors_the_history(make_job):
         assert [row[name] for row in rows] == pytest.approx(list(history[name])), name
 
 
+def test_the_network_goes_with_the_run_if_asked(make_job):
+    for artifact in (False, True):
+        job = make_job(directory=f"run-{artifact}", tracking={"mode": "offline", "artifact": artifact})
+        train_model(job)
+        files = [path.read_bytes() for path in job.directory.rglob("*.wandb")]
+        assert (b"best.pth" in b"".join(files)) == artifact
+
+
+def test_an_interrupted_run_goes_on_under_its_id(make_job, monkeypatch):
+    job = make_job(tracking={"mode": "offline"})
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(trainer, "log_epoch", lambda row, epochs: signal.raise_signal(signal.SIGTERM))
+        train_model(job)
+    wandb.teardown()  # as the end of the process does
+    train_model(job)
+    files = list(job.directory.rglob("*.wandb"))
+    assert len(files) == 2
+    assert len({path.stem for path in files}) == 1
+    assert sorted(row["epoch"] for row in logged_rows(job.directory)) == [0, 1]
+
+
 def test_files_are_the_same_whichever_the_mode(make_job):
     columns = ["epoch", "step", "train_loss", "val_loss", "learning_rate", "val_roc_auc_macro"]
     tables = []
@@ -63,7 +88,7 @@ def test_nothing_that_wandb_does_ends_the_run(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("wandb.init", lambda **_: (_ for _ in ()).throw(RuntimeError("service is down")))
     tracker = Tracker("offline", tmp_path, "run", {})
     tracker.log({"epoch": 0}, 0)
-    tracker.finish()
+    tracker.finish(tmp_path / "best.pth")
     assert "service is down" in caplog.text and "goes on without it" in caplog.text
 
 

@@ -10,7 +10,10 @@ log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """One run. mode: offline, online or disabled. run_id: that of an interrupted run goes on."""
+    """One run. mode: offline, online or disabled. run_id: that of an interrupted run goes on.
+
+    artifact: whether the trained network is sent with the run.
+    """
 
     def __init__(
         self,
@@ -21,8 +24,10 @@ class Tracker:
         project: str = "hounsfield",
         entity: str | None = None,
         run_id: str | None = None,
+        artifact: bool = False,
     ):
         self._run: Any = None
+        self._artifact = artifact
         self.run_id = run_id
         if mode != "disabled":
             arguments = {
@@ -39,8 +44,10 @@ class Tracker:
         if self._run is not None:
             self._guarded("log", self._run.log, dict(row), step)
 
-    def finish(self) -> None:
-        """Close the run."""
+    def finish(self, checkpoint: Path) -> None:
+        """Close the run, with the trained network's `checkpoint` as its artifact if that is wanted."""
+        if self._run is not None and self._artifact:
+            self._guarded("artifact", self._run.log_artifact, checkpoint, f"model-{self.run_id}", "model")
         if self._run is not None:
             self._guarded("finish", self._run.finish)
             self._run = None

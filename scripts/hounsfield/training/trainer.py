@@ -87,9 +87,9 @@ def train_model(job: TrainingJob, world: World = ALONE) -> None:
             tracker.log(row, state.epoch)
             log_epoch(row, job.training.epochs)
             _checkpoint(state, training)
-        tracker.finish()
-    if training.world.first:
-        write_results(state, job)
+        if world.first:
+            write_results(state, job)
+        tracker.finish(job.directory / "best.pth")
 
 
 def train_epoch(state: TrainingState, training: Training) -> dict[str, Any]:
