@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test setup lint format bench clean
+.PHONY: run test setup lint format bench bench-gpu clean
 
 run: setup
 	snakemake --cores all
@@ -34,6 +34,9 @@ format: setup
 
 bench: setup
 	for file in tests/benchmarks/*.py; do echo "== $$file"; python $$file || exit 1; done
+
+bench-gpu: setup
+	python tests/benchmarks/gpu/training.py
 
 clean:
 	rm -rf $(VENV) results/*

@@ -49,10 +49,12 @@ def main():
 
 
 def compare(size, count, folder):
-    store, dataset = fill(VolumeStore(folder / "store"), size, count)
+    store, dataset = fill(VolumeStore(folder / "store"), (size,) * 3, count)
     settings = PreprocessingSettings((SPACING,) * 3, (size,) * 3)
     batches = {gb: VolumeBatches(dataset, ["label"], store, BATCH, cache_gb=gb, workers=THREADS) for gb in (0, 4)}
-    monai = PersistentDataset([{"image": key} for key in dataset["key"]], monai_chain(store, size), folder / "monai")
+    monai = PersistentDataset(
+        [{"image": key} for key in dataset["key"]], monai_chain(store, (size,) * 3), folder / "monai"
+    )
     list(monai)
     loaders = [DataLoader(monai, n, batch_size=BATCH, shuffle=True) for n in (0, THREADS)]
     sides = [lambda gb=gb: ours(batches[gb], settings) for gb in (0, 4)]
@@ -91,14 +93,14 @@ def network_input(batch, batches, settings):
     return to_input(augment(hu, draws, settings.spacing), [WINDOW])
 
 
-def monai_chain(store, size):
+def monai_chain(store, shape):
     bounds = 10 / SPACING
     affine = {"rotate_range": [np.pi / 18] * 3, "translate_range": [bounds] * 3, "scale_range": [0.1] * 3}
     return Compose(
         [
             Lambdad("image", lambda key: torch.from_numpy(store.read(key)[None] / np.float32(1000)).clamp(-1, 1)),
             RandFlipd("image", prob=0.5, spatial_axis=2),
-            RandAffined("image", prob=1.0, **affine, mode="bilinear", padding_mode="border", spatial_size=[size] * 3),
+            RandAffined("image", prob=1.0, **affine, mode="bilinear", padding_mode="border", spatial_size=shape),
             RandGaussianNoised("image", prob=1.0, std=0.02),
             RandScaleIntensityd("image", factors=0.05, prob=1.0),
             RandShiftIntensityd("image", offsets=0.01, prob=1.0),
@@ -106,13 +108,14 @@ def monai_chain(store, size):
     )
 
 
-def fill(store, size, count):
+def fill(store, shape, count):
+    """Noisy volumes of `shape` voxels with a body in air, and their rows of a dataset."""
     random = np.random.default_rng(0)
     rows = []
     for index in range(count):
-        noise = gaussian_filter(random.normal(0, 1, (size,) * 3).astype(np.float32), (0.4, 0.8, 0.8))
-        hu = np.full((size,) * 3, -1000, np.float32)
-        hu[size // 8 : -size // 8, size // 6 : -size // 6, size // 6 : -size // 6] = 0
+        noise = gaussian_filter(random.normal(0, 1, shape).astype(np.float32), (0.4, 0.8, 0.8))
+        hu = np.full(shape, -1000, np.float32)
+        hu[tuple(slice(n // share, -n // share) for n, share in zip(shape, (8, 6, 6), strict=True))] = 0
         key = f"{index:04d}"
         store.write(key, (hu + noise * (20 / noise.std())).astype(np.int16))
         rows.append({"volume": f"volume {index}", "key": key, "label": index % 2})

@@ -2,7 +2,7 @@
 
 Both sides train the same network on the same volumes with the same kinds and ranges of augmentation, in batches of
 two; MONAI reads a filled `PersistentDataset` in a plain float32 loop. Turn by turn, medians. The bare step is ours on
-one batch that is already there.
+one batch that is already there. `tests/benchmarks/gpu/training.py` has the table of a GPU.
 """
 
 import itertools
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,19 +50,28 @@ def main():
     for size in map(int, sys.argv[1:] or ("64", "96")):
         for (name, block), amp in itertools.product(NETWORKS.items(), ("off", "bf16")):
             with tempfile.TemporaryDirectory() as folder:
-                cells = compare(block, amp, size, 16 if size <= 64 else 8, Path(folder), device, peak)
-            print(f"| {name}, {size}^3{', bf16' * (amp == 'bf16')} | {' | '.join(cells)} |", flush=True)
+                found = compare(block, {"amp": amp}, (size,) * 3, 16 if size <= 64 else 8, Path(folder), device)
+            print(f"| {name}, {size}^3{', bf16' * (amp == 'bf16')} | {' | '.join(cells(found, peak))} |", flush=True)
 
 
-def compare(block, amp, size, count, folder, device, peak):
-    store, dataset = fill(VolumeStore(folder / "store"), size, 2 * count)
+@dataclass(frozen=True)
+class Comparison:
+    """Volumes a second of each side; share of the epoch spent waiting for data; FLOPs of a volume's training step."""
+
+    speed: dict[str, float]
+    waiting: float
+    flops: float
+
+
+def compare(block, training, shape, count, folder, device):
+    """Train and validate `count` volumes each with both sides, turn by turn."""
+    store, dataset = fill(VolumeStore(folder / "store"), shape, 2 * count)
     dataset["split"] = np.repeat(["train", "val"], count)
-    job = make_job(dataset, store, block, amp, size, folder)
+    job = make_job(dataset, store, block, training, shape, folder)
     training, state = prepare(job)
     monai = Stock(job, folder / "monai", device)
     step, flops = bare_step(job, device)
-    names = ("epoch", "stock epoch", "bare", "validation", "stock validation")
-    times, waits = {name: [] for name in names}, []
+    waits = []
 
     def epoch():
         state.window, state.loss_sum = 0, 0.0
@@ -70,18 +80,29 @@ def compare(block, amp, size, count, folder, device, peak):
     def validation():
         predict_logits(state.model, training.val, job.preprocessing, job.training.windows, training.precision)
 
-    sides = (epoch, monai.epoch, lambda: [step() for _ in range(count // BATCH)], validation, monai.validation)
+    def bare():
+        for _ in range(count // BATCH):
+            step()
+
+    sides = {"epoch": epoch, "stock epoch": monai.epoch, "bare": bare}
+    sides |= {"validation": validation, "stock validation": monai.validation}
+    times = {name: [] for name in sides}
     for _ in range(ROUNDS + 1):
-        for name, side in zip(names, sides, strict=True):
+        for name, side in sides.items():
             times[name].append(seconds(side, device))
     speed = {name: count / statistics.median(each[1:]) for name, each in times.items()}
+    return Comparison(speed, statistics.median(waits[1:]), flops / BATCH)
+
+
+def cells(found, peak):
+    speed = found.speed
     return [
         f"{speed['epoch']:.2f}",
         f"{speed['stock epoch']:.2f}",
         f"{speed['epoch'] / speed['stock epoch']:.2f}x",
         f"{speed['epoch'] / speed['bare']:.2f}",
-        f"{100 * statistics.median(waits[1:]):.1f} %",
-        f"{100 * flops * speed['bare'] / BATCH / peak:.0f} %",
+        f"{100 * found.waiting:.1f} %",
+        f"{100 * found.flops * speed['bare'] / peak:.0f} %",
         f"{speed['validation']:.1f}",
         f"{speed['stock validation']:.1f}",
         f"{speed['validation'] / speed['stock validation']:.2f}x",
@@ -93,7 +114,7 @@ class Stock:
 
     def __init__(self, job, folder, device):
         self.device = device
-        chain = monai_chain(job.store, job.preprocessing.shape[0])
+        chain = monai_chain(job.store, job.preprocessing.shape)
         self.train = self._loader(job.rows("train"), chain, folder / "train", shuffle=True)
         self.val = self._loader(job.rows("val"), chain.transforms[0], folder / "val", shuffle=False)
         self.model = create_model(job.model, 1).to(device)
@@ -122,9 +143,9 @@ class Stock:
                 self.model(batch["image"].to(self.device)).cpu()
 
 
-def make_job(dataset, store, block, amp, size, folder):
-    training = {"batch_size": BATCH, "windows": [WINDOW], "augmentation": vars(AUGMENTATION), "amp": amp}
-    preprocessing = PreprocessingSettings((SPACING,) * 3, (size,) * 3)
+def make_job(dataset, store, block, training, shape, folder):
+    training = {"batch_size": BATCH, "windows": [WINDOW], "augmentation": vars(AUGMENTATION)} | training
+    preprocessing = PreprocessingSettings((SPACING,) * 3, shape)
     settings = TrainingSettings.from_config(training)
     return TrainingJob(folder / "run", dataset, ("label",), store, preprocessing, settings, block, threads=THREADS)
 
@@ -156,9 +177,9 @@ def seconds(work, device):
     return time.perf_counter() - started
 
 
-def matmul_rate(device):
-    """Float32 operations a second of a large matrix product."""
-    a, b = torch.randn(2, 4096, 4096, device=device)
+def matmul_rate(device, dtype=torch.float32):
+    """Operations a second of a large matrix product."""
+    a, b = torch.randn(2, 4096, 4096, device=device, dtype=dtype)
     return 2 * 4096**3 / min(seconds(lambda: a @ b, device) for _ in range(4))
 
 
@@ -171,9 +192,9 @@ def first_step():
 
 
 def take_first_step(folder):
-    store, dataset = fill(VolumeStore(folder / "store"), 64, 4)
+    store, dataset = fill(VolumeStore(folder / "store"), (64, 64, 64), 4)
     dataset["split"] = ["train", "train", "val", "val"]
-    training, state = prepare(make_job(dataset, store, NETWORKS["ResNet18"], "off", 64, folder))
+    training, state = prepare(make_job(dataset, store, NETWORKS["ResNet18"], {}, (64, 64, 64), folder))
     train_epoch(state, training)
 
 
