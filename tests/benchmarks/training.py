@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hounsfield.models.create import create_model
 from hounsfield.training.job import TrainingJob
+from hounsfield.training.outcome import peak_memory
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.training.trainer import prepare, train_epoch
 from hounsfield.training.validation import predict_logits
@@ -56,11 +57,12 @@ def main():
 
 @dataclass(frozen=True)
 class Comparison:
-    """Volumes a second of each side; share of the epoch spent waiting for data; FLOPs of a volume's training step."""
+    """Volumes a second of each side; what waiting for data took of the epoch; FLOPs of a volume's training step; GiB."""
 
     speed: dict[str, float]
     waiting: float
     flops: float
+    gpu_memory: float
 
 
 def compare(block, training, shape, count, folder, device):
@@ -71,11 +73,14 @@ def compare(block, training, shape, count, folder, device):
     training, state = prepare(job)
     monai = Stock(job, folder / "monai", device)
     step, flops = bare_step(job, device)
-    waits = []
+    waits, memory = [], []
 
     def epoch():
         state.window, state.loss_sum = 0, 0.0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         waits.append(train_epoch(state, training)["data_wait_share"])
+        memory.append(peak_memory(device)["peak_gpu_memory_mb"] or 0)
 
     def validation():
         predict_logits(state.model, training.val, job.preprocessing, job.training.windows, training.precision)
@@ -91,7 +96,7 @@ def compare(block, training, shape, count, folder, device):
         for name, side in sides.items():
             times[name].append(seconds(side, device))
     speed = {name: count / statistics.median(each[1:]) for name, each in times.items()}
-    return Comparison(speed, statistics.median(waits[1:]), flops / BATCH)
+    return Comparison(speed, statistics.median(waits[1:]), flops / BATCH, max(memory) / 1024)
 
 
 def cells(found, peak):

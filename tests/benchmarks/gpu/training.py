@@ -43,7 +43,6 @@ def main(count):
 
 def measure(block, training, shape, count, device, peak):
     torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
     try:
         with tempfile.TemporaryDirectory() as folder:
             found = compare(block, training, shape, count, Path(folder), device)
@@ -57,7 +56,7 @@ def measure(block, training, shape, count, device, peak):
         f"{speed['epoch'] / speed['stock epoch']:.1f}x",
         f"{100 * found.waiting:.1f} %",
         f"{100 * found.flops * speed['epoch'] / peak:.0f} %",
-        f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB",
+        f"{found.gpu_memory:.1f} GiB",
     ]
     return " | ".join(cells)
 
