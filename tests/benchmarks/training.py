@@ -57,7 +57,7 @@ def main():
 
 @dataclass(frozen=True)
 class Comparison:
-    """Volumes a second of each side; what waiting for data took of the epoch; FLOPs of a volume's training step; GiB."""
+    """Volumes a second of each side, the share of the epoch spent waiting, FLOPs of one volume's training step, GiB."""
 
     speed: dict[str, float]
     waiting: float
