@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def describe(volume: Volume) -> dict[str, Any]:
         "shape_zyx": [int(n) for n in volume.hu.shape],
         "spacing_zyx_mm": [round(mm, 4) for mm in volume.spacing],
         "extent_zyx_mm": extent,
+        "orientation": volume.orientation,
         "axis_aligned": volume.axis_aligned,
         "type": str(volume.hu.dtype),
         "hu_source": volume.hu_source,
@@ -77,3 +79,7 @@ def draw(volume: Volume, path: Path) -> None:
 def _as_text(verdict: dict[str, Any]) -> str:
     width = max(map(len, verdict))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in verdict.items()) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

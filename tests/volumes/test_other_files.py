@@ -1,6 +1,8 @@
 """Numpy archives, NRRD and MetaImage, identities, and the first thing that a user tries."""
 
 import json
+import subprocess
+import sys
 import shutil
 
 import numpy as np
@@ -88,6 +90,13 @@ def test_inspect_tells_what_is_usable_and_what_is_not(tmp_path, chest, capsys):
     refused, usable = map(json.loads, capsys.readouterr().out.splitlines())
     assert refused["reason"] == "not_an_image"
     assert usable["verdict"] == "usable" and usable["shape_zyx"] == list(chest.shape)
+    assert usable["orientation"] == "LPS"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert main([paths[1]]) == 0
     assert "spacing_zyx_mm" in capsys.readouterr().out
+
+
+def test_inspect_runs_as_a_module(tmp_path):
+    command = [sys.executable, "-m", "hounsfield.inspect", str(tmp_path / "absent.nii.gz")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "missing" in done.stdout

@@ -1,22 +1,26 @@
 """Volumes in numpy archives (RAD-ChestCT), NRRD and MetaImage."""
 
 import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 
 from hounsfield.volumes.assemble import assemble
 from hounsfield.volumes.geometry import is_blank, lps_of_spacing
 from hounsfield.volumes.hu import Rescale
+from hounsfield.volumes.limits import check_size
 from hounsfield.volumes.volume import Volume, VolumeError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLAIN = (1.0, 0.0)
 HEADER_BYTES = 64 * 1024
+PIECE_BYTES = 64 * 1024
+GZIP, ZLIB = 31, 15  # window bits of the two wrappings
 
 
 def read_npz(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:
@@ -42,7 +46,11 @@ def read_itk(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None
     """
     _check_payload(path)
     try:
-        image = SimpleITK.ReadImage(str(path))
+        reader = SimpleITK.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        check_size(math.prod(reader.GetSize()) * reader.GetNumberOfComponents(), path)
+        image = reader.Execute()
     except RuntimeError as error:
         short = str(error).strip().splitlines()[-1][:160]
         raise VolumeError("damaged", f"cannot be read ({short}); fetch it again", path) from error
@@ -66,6 +74,7 @@ def _array(path: Path) -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
             name = "ct" if "ct" in members else next(iter(members)) if len(members) == 1 else None
+            check_size(archive.getinfo(members[name]).file_size if name is not None else 0, path)
             content = archive.read(members[name]) if name is not None else b""
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         reason = "bad_checksum" if "CRC" in str(error) else "truncated"
@@ -90,9 +99,9 @@ def _check_payload(path: Path) -> None:
     """Unpack compressed voxels once by ourselves, as ITK compares no checksum."""
     fields, end = _fields(path)
     if fields.get("encoding") in ("gzip", "gz"):
-        named, unpack = fields.get("data file", fields.get("datafile")), igzip.decompress
+        named, kind = fields.get("data file", fields.get("datafile")), GZIP
     elif fields.get("compresseddata", "").lower() == "true":
-        named, unpack = fields["elementdatafile"], isal_zlib.decompress
+        named, kind = fields["elementdatafile"], ZLIB
     else:
         return
     attached = named in (None, "LOCAL")
@@ -100,13 +109,25 @@ def _check_payload(path: Path) -> None:
     if not file.is_file():
         return  # a list of files, or a missing one: ITK reads the first and names the second
     try:
-        unpack(file.read_bytes()[end if attached else 0 :])
-    except (EOFError, OSError, isal_zlib.error) as error:
+        _unpack(file, end if attached else 0, kind)
+    except (EOFError, isal_zlib.error) as error:
         said = str(error).lower()
         wrong = "crc" in said or "checksum" in said
-        cut = isinstance(error, EOFError) or "truncated" in said
-        reason = "bad_checksum" if wrong else "truncated" if cut else "damaged"
+        reason = "bad_checksum" if wrong else "truncated" if isinstance(error, EOFError) else "damaged"
         raise VolumeError(reason, f"the compressed voxels are damaged ({error}); fetch it again", file) from error
+
+
+def _unpack(path: Path, start: int, kind: int) -> None:
+    """Unpack from byte `start` in small pieces, which are forgotten."""
+    stream, size = isal_zlib.decompressobj(kind), 0
+    with open(path, "rb") as file:
+        file.seek(start)
+        while not stream.eof:
+            piece = file.read(PIECE_BYTES)
+            if not piece:
+                raise EOFError("the stream ends early")
+            size += len(stream.decompress(piece))
+            check_size(size, path)
 
 
 def _fields(path: Path) -> tuple[dict[str, str], int]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 
 from hounsfield.volumes.geometry import is_blank, spacing_of, to_lps_zyx
@@ -26,4 +27,5 @@ def assemble(
     values, source = choose_hu(view, own, hu, rescale, str(path))
     if source == "table" and spacing is None and is_blank(affine_ras):
         raise VolumeError("no_geometry", "its HU come from a table, which gives no spacing, nor does its affine", path)
-    return Volume(values, spacing_of(affine), affine, source)
+    orientation = "".join(nibabel.aff2axcodes(affine_ras))
+    return Volume(values, spacing_of(affine), affine, source, orientation)

@@ -1,5 +1,7 @@
 """DICOM: a folder of slices, or one enhanced multi-frame file."""
 
+import math
+import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,11 +12,12 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, SecondaryCaptureImageStorage
 
 from hounsfield.volumes.assemble import assemble
 from hounsfield.volumes.hu import PADDING_BELOW_HU, Rescale
+from hounsfield.volumes.limits import check_deflated, check_size
 from hounsfield.volumes.series import Plane, check_one_series, in_order
 from hounsfield.volumes.settings import AIR_HU
 from hounsfield.volumes.volume import Volume, VolumeError
@@ -24,8 +27,11 @@ PREAMBLE_BYTES = 128
 # Archives hold these beside the slices.
 OTHER_SUFFIXES = (".csv", ".db", ".gif", ".htm", ".html", ".inf", ".ini", ".jpeg", ".jpg", ".json", ".log", ".md")
 OTHER_SUFFIXES += (".nii", ".nrrd", ".pdf", ".png", ".tsv", ".txt", ".xml", ".yaml", ".zip")
-UNREADABLE = (EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, zlib.error)
+# What pydicom and its decoders raise on bytes that nobody foresaw.
+UNREADABLE = (EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
+UNREADABLE += (zlib.error, struct.error, BytesLengthException, InvalidDicomError)
 HIGHEST_TISSUE_HU = 3100
+STORED_BYTES = 2  # of a pixel
 NEEDED = {
     "ImagePositionPatient": ("no_position", "the slice does not say where it lies"),
     "ImageOrientationPatient": ("no_position", "the slice does not say how it lies"),
@@ -46,6 +52,7 @@ def read_dicom(path: Path, hu: str = "auto", rescale: Rescale | None = None) -> 
     """
     planes = _planes(path)
     check_one_series(planes, path)
+    check_size(len(planes) * math.prod(planes[0].shape) * STORED_BYTES, path)
     planes, step = in_order(_without_copies(planes), path)
     first = planes[0]
     affine = np.eye(4)
@@ -95,15 +102,17 @@ def _header(file: Path) -> Dataset | None:
     cut = VolumeError("truncated", "the slice ends within its header; fetch it again", file)
     if len(start) < PREAMBLE_BYTES + len(MAGIC) and not any(start):
         raise cut
+    check_deflated(file)
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=not known)
-    except (InvalidDicomError, OSError, *UNREADABLE) as error:
+    except (OSError, *UNREADABLE) as error:
         if known:
             raise cut from error
         return None
     if "Rows" in header and "Columns" in header:
         return header
-    if _kind(header) in (CTImageStorage, EnhancedCTImageStorage):
+    kind = _kind(header)
+    if kind in (CTImageStorage, EnhancedCTImageStorage) or (known and not kind):
         raise cut
     return None
 

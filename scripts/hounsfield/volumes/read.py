@@ -2,19 +2,20 @@
 
 import math
 import os
-import struct
 from pathlib import Path
+
+from nibabel.spatialimages import HeaderDataError
 
 from hounsfield.errors import ConfigError
 from hounsfield.volumes.arrays import read_itk, read_npz
-from hounsfield.volumes.dicom import read_dicom
+from hounsfield.volumes.dicom import UNREADABLE, read_dicom
 from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.nifti import read_nifti
 from hounsfield.volumes.volume import Volume, VolumeError
 
 HU_POLICIES = ("auto", "header", "table")
 # What parsers raise on bytes that nobody foresaw: one bad volume among thousands must not end a run.
-UNFORESEEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, RuntimeError, struct.error)
+UNFORESEEN = (*UNREADABLE, HeaderDataError)
 
 
 def read_volume(
@@ -32,7 +33,9 @@ def read_volume(
     path = Path(path)
     try:
         return _read(path, hu, rescale, spacing)
-    except (OSError, MemoryError) as error:
+    except MemoryError as error:
+        raise VolumeError("too_large", "there is not enough memory to read it; take fewer workers", path) from error
+    except OSError as error:
         raise VolumeError("unreadable", f"{one_line(error)}; check the disk and the permissions", path) from error
     except UNFORESEEN as error:
         raise VolumeError("damaged", f"cannot be read ({one_line(error)}); fetch it again", path) from error

@@ -33,12 +33,14 @@ class Volume:
     spacing: mm along (z, y, x).
     affine: 4x4, from index (z, y, x, 1) to LPS+ mm.
     hu_source: how HU were found, such as `header` or `table`.
+    orientation: the patient directions to which the file's own axes run, such as LPS; empty where unknown.
     """
 
     hu: np.ndarray
     spacing: tuple[float, float, float]
     affine: np.ndarray
     hu_source: str = "header"
+    orientation: str = ""
 
     @property
     def axis_aligned(self) -> bool:
