@@ -1,9 +1,9 @@
 """Numpy archives, NRRD and MetaImage, identities, and the first thing that a user tries."""
 
 import json
+import shutil
 import subprocess
 import sys
-import shutil
 
 import numpy as np
 import pytest
