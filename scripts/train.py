@@ -22,8 +22,9 @@ def main(snakemake):
         "threads": snakemake.threads,
         "tracking": snakemake.config["wandb"],
     }
-    with lease_devices(snakemake.resources.gpu) as devices:
-        launch(spec, len(devices) or snakemake.resources.gpu, snakemake.log[0])
+    gpus = spec["training"].get("gpu", 1)
+    with lease_devices(gpus) as devices:
+        launch(spec, len(devices) or gpus, snakemake.log[0])
 
 
 if __name__ == "__main__":

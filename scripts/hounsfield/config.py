@@ -18,6 +18,11 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     problems = [line for error in Draft202012Validator(schema).iter_errors(config) for line in _explain(error)]
     if problems:
         raise ConfigError("\n".join(f"config: {line}" for line in sorted(set(problems))))
+    several = config.get("training", {}).get("nodes", 1) > 1
+    for name, block in config["models"].items():
+        own = set(block.get("training", {})) & ({"nodes", "gpu"} if several else {"nodes"})
+        if own:
+            raise ConfigError(f"config: models.{name}.training.{min(own)}: set it in the training block, for all")
 
 
 def check_tables(config: dict[str, Any]) -> None:

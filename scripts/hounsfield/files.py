@@ -25,6 +25,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         # mkstemp makes private files; a result is as readable as any other file of its folder.
         partial.chmod(0o666 & ~_umask())
         os.replace(partial, target)
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(target)  # a full disk does not say which
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,7 +1,10 @@
 """What every stage does around its work: a log that is never empty, and errors that say what to do."""
 
+import ctypes
+import errno
 import fcntl
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +14,24 @@ from hounsfield.errors import HounsfieldError
 
 log = logging.getLogger(__name__)
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ADVICE = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room in your quota",
+    errno.EROFS: "mount that disk for writing",
+    errno.EACCES: "ask for the permission",
+    errno.EPERM: "ask for the permission",
+    errno.EIO: "look after that disk",
+    errno.ESTALE: "mount that folder again",
+}
+
 
 def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     """Run `main(snakemake)`, logging to the rule's log file and to the terminal.
 
     A HounsfieldError ends the job with its one line; any other error adds its traceback to the log file only.
     """
+    end_with_parent()
     path = snakemake.log[0]
     log_to(path)
     log.info("%s: started (%s)", snakemake.rule, ", ".join(f"{k}={v}" for k, v in snakemake.wildcards.items()))
@@ -27,10 +42,19 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         log.error("%s", error)
         sys.exit(1)
     except Exception as error:
-        log.error("%s failed: %s: %s; the traceback is in %s", snakemake.rule, type(error).__name__, error, path)
+        advice = ADVICE.get(error.errno) if isinstance(error, OSError) else None
+        if advice:
+            log.error("%s: %s; %s, then run the same command again", error.filename, error.strerror, advice)
+        else:
+            log.error("%s failed: %s: %s; the traceback is in %s", snakemake.rule, type(error).__name__, error, path)
         logging.getLogger("hounsfield.traceback").exception("traceback")
         sys.exit(1)
     log.info("%s: finished", snakemake.rule)
+
+
+def end_with_parent() -> None:
+    """Have the kernel send this process SIGTERM when its parent dies, so that none is left behind (Linux only)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager

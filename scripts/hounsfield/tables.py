@@ -12,9 +12,13 @@ from hounsfield.files import atomic_write
 def read_table(path: str | os.PathLike, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a TSV; columns in `text` stay strings ("007", "NA" and "" survive), the others are inferred.
 
-    Raises TableError if the file is missing, empty or cut short.
+    Raises TableError if the file is missing, empty or cut within a line.
     """
     try:
+        with open(path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                raise TableError(f"{path}: ends in the middle of a line; remove it to have it remade")
         header = pd.read_csv(path, sep="\t", nrows=0).columns
         kinds = {column: str for column in text if column in header}
         frame = pd.read_csv(path, sep="\t", dtype=kinds, keep_default_na=False, na_values=_missing(header, kinds))

@@ -17,6 +17,8 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
 class Project:
     """A copy of workflow/, scripts/ and envs/, and a configuration."""
 
+    executor = ("--cores", "2")
+
     def __init__(self, folder, config):
         self.folder = folder
         self.config = config
@@ -25,7 +27,7 @@ class Project:
 
     def command(self, *arguments):
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
-        return [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", *map(str, arguments)]
+        return [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", *self.executor, *map(str, arguments)]
 
     def run(self, *arguments, check=True):
         """Run to the end; standard output and error together."""

@@ -29,6 +29,7 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 MODELS = sorted(config["models"])
 SEEDS = config["seeds"]
+NODES = config["training"].get("nodes", 1)
 SHARDS = [f"{number:02d}" for number in range(config["cohort"]["shards"])]
 
 
@@ -68,4 +69,19 @@ def training_settings(wildcards):
 
 
 def training_gpus(wildcards):
-    return training_settings(wildcards).get("gpu", 1)
+    # A job of several nodes asks for its GPUs a node, by gres.
+    return 0 if NODES > 1 else training_settings(wildcards).get("gpu", 1)
+
+
+def several_nodes():
+    """What Slurm needs to know of a training job that srun spreads over nodes."""
+    if NODES == 1:
+        return {}
+    gpus = config["training"].get("gpu", 1)
+    return {
+        "mpi": "srun",
+        "nodes": NODES,
+        "tasks": NODES * gpus,
+        "tasks_per_gpu": 0,
+        "gres": f"gpu:{gpus}",
+    }

@@ -21,6 +21,7 @@ rule train:
         "../../envs/hounsfield.yaml"
     threads: config["threads"]
     resources:
+        **several_nodes(),
         gpu=training_gpus,
         mem_mb=16000,
         runtime=1440,

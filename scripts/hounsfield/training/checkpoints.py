@@ -3,6 +3,9 @@
 import logging
 import os
 import pickle
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +21,31 @@ from hounsfield.settings import settings_from
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
+UNREADABLE += (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
 LAST, PREVIOUS = "last.pth", "previous.pth"
 
 
 def save_checkpoint(content: dict[str, Any], path: str | os.PathLike) -> None:
     """Write `content` atomically. Raises OSError with the earlier file untouched."""
     with atomic_write(path) as partial, open(partial, "wb") as file:
-        torch.save({"format": FORMAT} | content, file)
+        try:
+            torch.save({"format": FORMAT} | content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None  # torch puts a sentence about positions in place of "disk full"
+            raise
 
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, as data only. Raises CheckpointError if it is damaged or of another kind."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()  # torch writes checksums and compares none
+        if changed is not None:
+            raise CheckpointError(f"{path}: is damaged (the checksum of {changed} is wrong)")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason[:200]})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -34,6 +34,7 @@ def lease_devices(n: int, poll_s: float = 1.0) -> Iterator[list[int]]:
     """
     confined = os.environ.get("CUDA_VISIBLE_DEVICES")
     if confined is not None:
+        log.info("GPU %s, as the scheduler gave it", confined or "none")
         yield list(range(len([index for index in confined.split(",") if index.strip()])))
         return
     available = count_gpus()

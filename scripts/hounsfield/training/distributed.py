@@ -1,8 +1,6 @@
 """Several processes that train one network together, each on a GPU of its own (or a share of the CPU)."""
 
-import ctypes
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,20 +10,26 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+FROM_SLURM = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train together: number `rank` of `size`."""
+    """This process among those that train together: number `rank` of `size`, on `machines` machines."""
 
     rank: int = 0
     size: int = 1
+    machines: int = 1
 
     @property
     def first(self) -> bool:
         """Whether this process is the one that writes."""
         return self.rank == 0
+
+    @property
+    def local_size(self) -> int:
+        """Processes on this machine, which share its cores and memory."""
+        return self.size // self.machines
 
     def share(self, rows: np.ndarray) -> np.ndarray:
         """The part of a batch's rows that is this process's."""
@@ -58,18 +62,16 @@ def apart(network: nn.Module) -> AbstractContextManager:
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """The world that torch's launcher has put this process into, by its environment variables."""
+    """The world that torch's launcher, or Slurm's srun, has put this process into, by environment variables."""
+    if "RANK" not in os.environ:
+        os.environ |= {name: os.environ[slurm] for name, slurm in FROM_SLURM.items()}
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend)
     try:
-        yield World(distributed.get_rank(), distributed.get_world_size())
+        machines = distributed.get_world_size() // int(os.environ["LOCAL_WORLD_SIZE"])
+        yield World(distributed.get_rank(), distributed.get_world_size(), machines)
     finally:
         distributed.destroy_process_group()
-
-
-def end_with_parent() -> None:
-    """Have the kernel send this process SIGTERM when its parent dies, so that none is left behind (Linux only)."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -78,15 +78,15 @@ class TrainingJob:
             self.training.batch_size,
             seed=self.seed,
             sampling=self.training.sampling if training else "none",
-            cache_gb=self.training.cache_gb / 2 / world.size,  # the other half is the other split's
+            cache_gb=self.training.cache_gb / 2 / world.local_size,  # the other half is the other split's
             workers=min(self.threads, 8),
             world=world,
         )
 
     @property
     def fingerprint(self) -> str:
-        """Digest of settings, code, data and labels; a run may go on with more epochs or another number of GPUs."""
-        training = {key: value for key, value in vars(self.training).items() if key not in ("epochs", "gpu")}
+        """Digest of settings, code, data and labels; a run may go on with more epochs, or on other GPUs."""
+        training = {key: value for key, value in vars(self.training).items() if key not in ("epochs", "gpu", "nodes")}
         rows = self.dataset[["volume", "key", "split", *self.pathologies]]
         parts = {
             "training": {key: str(value) for key, value in training.items()},

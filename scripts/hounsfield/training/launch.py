@@ -1,8 +1,11 @@
-"""From a job's plain values to one training process, or to several through torch's launcher."""
+"""From a job's plain values to one training process, or to several through torch's launcher or Slurm's srun."""
 
 import json
 import logging
+import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,29 +16,39 @@ from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, Sign
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from hounsfield.errors import HounsfieldError, TrainingError
+from hounsfield.errors import ConfigError, HounsfieldError, TrainingError
 from hounsfield.files import atomic_write
-from hounsfield.job import log_to
-from hounsfield.training.distributed import end_with_parent, joined
+from hounsfield.job import end_with_parent, log_to
+from hounsfield.training.distributed import joined
 from hounsfield.training.interruption import Interrupted
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.trainer import train_model
 
 log = logging.getLogger(__name__)
 
+FIRST_PORT, PORTS = 20_000, 20_000
+
 
 def launch(spec: Mapping[str, Any], processes: int, log_file: str) -> None:
-    """Train the job of `spec` in this process, or in `processes` new ones that share each batch.
+    """Train the job of `spec` in this process, or in `processes` new ones on each of its nodes, sharing each batch.
 
     spec: arguments of `TrainingJob.from_spec`. log_file: the new processes append to it.
     Raises what `train_model` raises; of several processes, TrainingError with what ended the first.
     """
-    if processes == 1:
+    nodes = spec["training"].get("nodes", 1)
+    if nodes == processes == 1:
         train_model(TrainingJob.from_spec(spec))
         return
     path = Path(spec["directory"]) / "job.json"
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(spec))
+    if nodes == 1:
+        _launch_here(processes, str(path), log_file)
+    else:
+        _launch_on_nodes(nodes, processes, spec["threads"], str(path), log_file)
+
+
+def _launch_here(processes: int, *arguments: str) -> None:
     with TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,
@@ -48,11 +61,31 @@ def launch(spec: Mapping[str, Any], processes: int, log_file: str) -> None:
             logs_specs=DefaultLogsSpecs(logs),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", __name__, str(path), log_file)
+            elastic_launch(config, sys.executable)("-m", __name__, *arguments)
         except SignalException as stopped:
             raise Interrupted(stopped.sigval) from None
         except ChildFailedError as failed:
             _raise_failure(*failed.get_first_failure())
+
+
+def _launch_on_nodes(nodes: int, processes: int, threads: int, *arguments: str) -> None:
+    """Have srun start `processes` on each node of this job's allocation; they meet on this one, its first."""
+    allocation = os.environ.get("SLURM_JOB_ID")
+    if allocation is None:
+        raise ConfigError(f"config: training.nodes: {nodes} machines need Slurm; see workflow/profiles/slurm")
+    command = ["srun", f"--nodes={nodes}", f"--ntasks-per-node={processes}", f"--ntasks={nodes * processes}"]
+    command += [f"--gres=gpu:{processes}", f"--cpus-per-task={max(1, threads // processes)}", "--mem=0"]
+    command += ["--kill-on-bad-exit=1", sys.executable, "-m", __name__, *arguments]
+    port = FIRST_PORT + int(allocation) % PORTS  # one job's on a machine that it may share with others
+    meeting = {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(port), "LOCAL_WORLD_SIZE": str(processes)}
+    status = subprocess.run(command, env=os.environ | meeting, check=False).returncode
+    if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        raise Interrupted(status - 128)
+    if status:
+        raise TrainingError(
+            f"training on {nodes} nodes ended, srun with {status}, its message is above;"
+            " the same command goes on from the last checkpoint"
+        )
 
 
 def _raise_failure(rank: int, failure: ProcessFailure) -> None:

@@ -58,6 +58,7 @@ class TrainingSettings:
 
     epochs: int = 50
     gpu: int = 1
+    nodes: int = 1
     batch_size: int = 4
     accumulate: int = 1
     learning_rate: float = 3e-4
@@ -80,7 +81,7 @@ class TrainingSettings:
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> "TrainingSettings":
-        """Raises ConfigError for an unknown key, a window that does not ascend, or batches smaller than `gpu`."""
+        """Raises ConfigError for an unknown key, a descending window, or batches smaller than `gpu` x `nodes`."""
         block = dict(block)
         nested = {
             "augmentation": AugmentationSettings,
@@ -89,9 +90,10 @@ class TrainingSettings:
         }
         parts = {name: settings_from(kind, block.pop(name, {}), f"training.{name}") for name, kind in nested.items()}
         settings = settings_from(cls, block | parts, "training")
-        if settings.batch_size < settings.gpu:
+        if settings.batch_size < settings.gpu * settings.nodes:
             raise ConfigError(
                 f"config: training.batch_size: {settings.batch_size} volumes cannot be shared by gpu: {settings.gpu}"
+                f" x nodes: {settings.nodes}"
             )
         for low, high in settings.windows:
             if not low < high:

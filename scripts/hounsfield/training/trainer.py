@@ -152,7 +152,7 @@ def validate_epoch(state: TrainingState, training: Training, row: dict[str, Any]
 def prepare(job: TrainingJob, world: World = ALONE) -> tuple[Training, TrainingState]:
     """Everything that the loop needs, as the last checkpoint left it. Raises what `train_model` does."""
     precision = Precision.choose(job.training.amp, job.training.channels_last)
-    torch.set_num_threads(max(1, job.threads // world.size))
+    torch.set_num_threads(max(1, job.threads // world.local_size))
     seed_everything(job.seed)
     model = world.place(precision.place(create_model(job.model, len(job.pathologies))))
     if job.training.compile:

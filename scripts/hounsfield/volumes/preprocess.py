@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hounsfield.errors import StoreError
+from hounsfield.errors import HounsfieldError, StoreError
 from hounsfield.progress import progress
 from hounsfield.volumes.forecast import forecast
 from hounsfield.volumes.read import read_volume
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 AXES = ("z", "y", "x")
 COLUMNS = ["volume", "key", "digest", "hu_source", "reason", "detail"]
 COLUMNS += [f"shape_{axis}" for axis in AXES] + [f"spacing_{axis}" for axis in AXES]
+# Not the file's fault: a folder that is no longer mounted must not end as a cohort without volumes.
+GONE = ("missing", "unreadable")
 # Columns of shards/*.tsv that are no numbers, whatever they look like.
 SHARD_TEXT = ("volume", "path", "identity", "hu")
 
@@ -32,13 +34,20 @@ def preprocess_shard(
 
     The log first says what that will take, for this one of the run's `shards`. Voxels are verified when they are
     read. Returns a row a volume: its key and source geometry, or the reason why it has none. Raises OSError if the
-    disk is full: what was stored before stays, and the next run goes on from there.
+    disk is full, HounsfieldError if files have vanished: what was stored stays, and the next run goes on from there.
     """
     records = rows.to_dict("records")
     _log_forecast(records, store, settings, shards)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = pool.map(lambda row: _store_volume(row, store, settings), records)
         results = list(progress(done, len(records), "volumes"))
+    gone = [result for result in results if result.get("reason") in GONE]
+    if gone:
+        first = f"{gone[0]['volume']}: {gone[0]['detail']}"
+        raise HounsfieldError(
+            f"{len(gone)} volumes that the manifest found cannot be read now ({first}); run the same command once they"
+            " can, or with --forcerun manifest to do without them"
+        )
     failed = sum(1 for result in results if result.get("reason"))
     log.info("%d volumes stored, %d refused", len(results) - failed, failed)
     return pd.DataFrame(results, columns=COLUMNS)

@@ -1,0 +1,70 @@
+"""A run that is killed fifty times, at random moments of every stage, ends as one that was left in peace."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+KILLS = 50
+# Results that hold no times and no names of folders.
+TABLES = ("cohort/dataset.tsv", "cohort/summary.tsv", "cohort/excluded.tsv")
+TABLES += ("predictions/*/seed0/*.tsv", "metrics/*/seed0/*.tsv", "comparison/pairs.tsv", "comparison/models.tsv")
+
+
+def processes_in(folder):
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd().startswith(str(folder)) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def contents(project):
+    paths = [path for pattern in TABLES for path in project.results().glob(pattern)]
+    return {str(path.relative_to(project.results())): path.read_bytes() for path in paths}
+
+
+def test_fifty_kills_change_nothing(new_project, tiny_config, finished):
+    project, moments = new_project(tiny_config), random.Random(0)
+    killed, stages = 0, set()
+    while killed < KILLS:
+        process = project.start()
+        try:
+            assert process.wait(timeout=moments.uniform(1, 9)) == 0
+        except subprocess.TimeoutExpired:
+            stages |= running_rules(project)
+            # Half of the time Snakemake alone, as when memory runs out; its jobs must not outlive it.
+            (os.kill if killed % 2 else os.killpg)(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+            wait_until_gone(project.folder)
+        else:
+            assert contents(project) == contents(finished)
+            shutil.rmtree(project.results())
+    project.run()
+    assert contents(project) == contents(finished)
+    assert stages >= {"train", "explain"}, f"killed only {stages}"
+
+
+def running_rules(project):
+    """Names of the scripts that run in the project's folder."""
+    commands = (" ".join(process.cmdline()) for process in processes_in(project.folder))
+    return {name for command in commands for name in re.findall(r"tmp\w+\.(\w+)\.py", command)}
+
+
+def wait_until_gone(folder, seconds=20):
+    deadline = time.monotonic() + seconds
+    while left := processes_in(folder):
+        assert time.monotonic() < deadline, f"left behind: {[process.cmdline() for process in left]}"
+        time.sleep(0.1)
