@@ -24,7 +24,8 @@ if "demo" in config:
             "../../scripts/demo_cohort.py"
 
 
-rule manifest:
+# A checkpoint, so that only the shards whose tables it changed run again.
+checkpoint manifest:
     input:
         labels=config["cohort"]["labels"],
         metadata=config["cohort"]["metadata"],
@@ -54,9 +55,13 @@ rule manifest:
         "../../scripts/manifest.py"
 
 
+def shard_table(wildcards):
+    return checkpoints.manifest.get().output.shards[int(wildcards.shard)]
+
+
 rule preprocess:
     input:
-        f"{RESULTS}/cohort/shards/{{shard}}.tsv",
+        shard_table,
     output:
         f"{RESULTS}/cohort/stored/{{shard}}.tsv",
     log:
