@@ -96,13 +96,15 @@ def test_an_added_volume_is_one_volume_of_work(copy):
     before, shards = stored(copy), _shards(copy)
     for name, table in tables.items():
         (source / f"{name}.csv").write_text("".join(table))
-    copy.run(target)
+    output = copy.run(target)
+    assert output.count(": Put the volumes of shard") == 1
     after = stored(copy)
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 1
     changed = [name for name, text in _shards(copy).items() if text != shards[name]]
     assert len(changed) == 1
     assert len(read_table(copy.folder / target)) == len(tables["labels"]) - 1
+    assert ": Put the volumes of shard" not in copy.run(target, "--forcerun", "manifest")
 
 
 def _shards(copy):
