@@ -4,6 +4,7 @@ Tables as CT-RATE's, tiny files for volumes, a store that is already filled, 64 
 with nothing to do (seconds and MB), and a run after one volume was added (jobs and seconds).
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import nibabel
@@ -43,7 +45,7 @@ def main(sizes: list[int]):
             assert "Nothing to be done" in output
             add_volume(folder)
             output, more, _ = snakemake(folder)
-            jobs = dict(re.findall(r"^(manifest|preprocess|dataset) +(\d+)$", output, flags=re.M))
+            jobs = Counter(re.findall(r"^Finished jobid: .* \(Rule: (\w+)\)", output, flags=re.M))
             told = ", ".join(f"{count} {rule}" for rule, count in jobs.items())
             print(f"| {size} | {seconds:.1f} s | {megabytes:.0f} MB | {more:.1f} s | {told} |", flush=True)
 
@@ -62,10 +64,10 @@ def prepare(folder: Path, size: int) -> None:
 def fill_store(folder: Path) -> None:
     """A tiny volume of its own under the key of each row."""
     store, settings = VolumeStore(folder / "results/store"), PreprocessingSettings.from_config(PREPROCESSING)
-    voxels = np.zeros((4, 4, 4), np.int16)
+    voxels, number = np.zeros((4, 4, 4), np.int16), itertools.count()
     for path in sorted((folder / "results/large/cohort/shards").glob("*.tsv")):
         for row in read_table(path, SHARD_TEXT).to_dict("records"):
-            voxels.ravel()[:2] = divmod(len(row["volume"]) + int(row["identity"][:6], 16), 2**15)
+            voxels.ravel()[:2] = divmod(next(number), 2**15)  # no two images alike
             store.write(volume_key(row, store, settings), voxels, FACTS)
 
 
@@ -84,7 +86,7 @@ def add_volume(folder: Path) -> None:
 
 def snakemake(folder: Path, target: str = TARGET, dry: bool = False) -> tuple[str, float, float]:
     """Output, seconds and peak memory (MB) of Snakemake's own process."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml", target]
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "2", "--configfile", "config.yaml"]
     started = time.perf_counter()
     with open(folder / "output", "w") as output:
         process = subprocess.Popen(command + ["-n"] * dry, cwd=folder, stdout=output, stderr=output)
