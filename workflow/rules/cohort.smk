@@ -55,10 +55,6 @@ checkpoint manifest:
         "../../scripts/manifest.py"
 
 
-def shard_table(wildcards):
-    return checkpoints.manifest.get().output.shards[int(wildcards.shard)]
-
-
 rule preprocess:
     input:
         shard_table,

@@ -46,6 +46,10 @@ def code(script, *modules):
     return code_digest(SCRIPTS / script, modules)
 
 
+def shard_table(wildcards):
+    return checkpoints.manifest.get().output.shards[int(wildcards.shard)]
+
+
 def train_code(wildcards):
     return code("train.py", f"hounsfield.models.{architecture(wildcards)}")
 
