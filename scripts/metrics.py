@@ -1,6 +1,6 @@
 """Score one model's test predictions, with thresholds chosen on validation."""
 
-from hounsfield.evaluation.score import score_model
+from hounsfield.evaluation.score import operating_points, score_model
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
@@ -12,6 +12,8 @@ def main(snakemake):
     per_pathology, overall = score_model(val, test, snakemake.params.pathologies, settings)
     write_table(per_pathology, snakemake.output.per_pathology)
     write_table(overall, snakemake.output.overall)
+    points = operating_points(val, snakemake.params.pathologies, settings)
+    write_table(points, snakemake.output.operating_points)
 
 
 if __name__ == "__main__":

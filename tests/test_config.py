@@ -46,6 +46,7 @@ def test_the_configurations_of_the_project_are_sound(name):
         ("training.epochs", 0, "config: training.epochs: 0 is less than the minimum of 1"),
         ("models.vit3d.architecture", "vit4d", "config: models.vit3d.architecture: 'vit4d' is not one of resnet3d"),
         ("models.vit3d.training", {"epocs": 1}, "config: models.vit3d.training.epocs: unknown key; did you mean"),
+        ("models.vit3d.training", {"nodes": 2}, "config: models.vit3d.training.nodes: set it in the training block"),
         ("preprocessing.spacing", [1, 1], "config: preprocessing.spacing: [1, 1] is too short"),
         ("name", "../elsewhere", "config: name: '../elsewhere' does not match"),
         ("evaluation.threshold", "best", "config: evaluation.threshold: 'best' is not one of youden"),

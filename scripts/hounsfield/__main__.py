@@ -1,10 +1,11 @@
-"""The commands beside the workflow: `hounsfield inspect` and `hounsfield store`."""
+"""The commands beside the workflow."""
 
 import importlib
 import sys
 
 COMMANDS = {
     "inspect": "what the workflow sees in a file or folder",
+    "predict": "score new scans with a trained model",
     "store": "list, verify and prune a store of volumes",
 }
 

@@ -126,6 +126,12 @@ def test_a_batch_must_feed_every_process():
         TrainingSettings.from_config({"batch_size": 2, "gpu": 3})
 
 
+def test_several_nodes_need_slurm(make_spec, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(ConfigError, match=r"training.nodes: 2 machines need Slurm"):
+        run(make_spec("run", nodes=2), 1)
+
+
 def test_shares_cover_each_row_once():
     rows = np.arange(11)
     shares = [World(rank, 4).share(rows) for rank in range(4)]

@@ -52,7 +52,8 @@ CHANGES_WEIGHTS = [
 SHOWN_BELOW = {
     *("epochs", "early_stopping.metric", "early_stopping.patience", "early_stopping.min_delta"),
     *("amp", "compile", "channels_last", "checkpoint_minutes", "cache_gb", "test_time_flip"),
-    *("gpu", "gradient_checkpointing"),  # in test_distributed.py and test_recompute.py
+    *("gpu", "nodes"),  # in test_distributed.py and workflow/test_slurm.py
+    "gradient_checkpointing",  # in test_recompute.py
 }
 
 

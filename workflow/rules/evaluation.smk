@@ -18,6 +18,16 @@ rule metrics:
             caption="../report/metrics.rst",
             labels={"model": "{model}", "seed": "{seed}", "table": "overall"},
         ),
+        operating_points=report(
+            f"{RESULTS}/metrics/{{model}}/seed{{seed}}/operating_points.tsv",
+            category="Metrics",
+            caption="../report/metrics.rst",
+            labels={
+                "model": "{model}",
+                "seed": "{seed}",
+                "table": "operating points",
+            },
+        ),
     log:
         f"{LOGS}/metrics/{{model}}/seed{{seed}}.log",
     benchmark:

@@ -26,6 +26,16 @@ def score_model(
     return pathology_table(run.test, run.thresholds, result, pathologies), overall_table(result)
 
 
+def operating_points(val: pd.DataFrame, pathologies: Sequence[str], settings: EvaluationSettings) -> pd.DataFrame:
+    """What turns a logit into a finding, from validation: pathology, scale, offset, threshold.
+
+    The probability is expit(scale * logit + offset); at or above the threshold it is a finding.
+    """
+    run = prepare_run(val, val, pathologies, settings)
+    columns = {"scale": run.calibration.scale, "offset": run.calibration.offset, "threshold": run.thresholds}
+    return pd.DataFrame({"pathology": list(pathologies)} | columns)
+
+
 def overall_table(result: Bootstrap) -> pd.DataFrame:
     """A row a metric, with its interval."""
     rows = [(metric, *result.overall(metric)) for metric in result.value.overall]

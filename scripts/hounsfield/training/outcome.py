@@ -12,6 +12,9 @@ from hounsfield.training.checkpoints import save_checkpoint
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.state import TrainingState
 
+# What, beside the weights, decides a score's last bits.
+INFERENCE = ("batch_size", "amp", "channels_last", "test_time_flip")
+
 log = logging.getLogger(__name__)
 
 
@@ -21,6 +24,7 @@ def write_results(state: TrainingState, job: TrainingJob) -> None:
         "model": job.model.plain(),
         "pathologies": list(job.pathologies),
         "preprocessing": job.preprocessing.canonical(),
+        "inference": {name: getattr(job.training, name) for name in INFERENCE},
         "windows": [list(map(float, window)) for window in job.training.windows],
     }
     metrics = {name: value for name, value in state.history[-1].items() if name.startswith("val_")}

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -44,5 +45,6 @@ def predict_split(
     )
     table = dataset[["volume", "scan", "patient"]].reset_index(drop=True)
     labels = {f"label {name}": dataset[name].to_numpy() for name in pathologies}
-    scores = {f"logit {name}": logits[:, column] for column, name in enumerate(pathologies)}
+    # Doubles: the shortest text of a float32 is read back as another double.
+    scores = {f"logit {name}": logits[:, column].astype(np.float64) for column, name in enumerate(pathologies)}
     return pd.concat([table, pd.DataFrame(labels), pd.DataFrame(scores)], axis=1)
