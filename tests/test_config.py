@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.config import canonical, check_config, check_tables, merged
@@ -35,6 +37,35 @@ def changed(path, value):
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
 def test_the_configurations_of_the_project_are_sound(name):
     check_config(yaml.safe_load((ROOT / "config" / name).read_text()), SCHEMA)
+
+
+def places(block, path=()):
+    """Paths of all keys and items below `block`."""
+    pairs = block.items() if isinstance(block, dict) else enumerate(block) if isinstance(block, list) else ()
+    found = []
+    for key, value in pairs:
+        found += [(*path, key), *places(value, (*path, key))]
+    return found
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(places(CONFIG)), ANYTHING)
+def test_whatever_a_key_is_set_to_is_sound_or_named(path, value):
+    config = copy.deepcopy(CONFIG)
+    block = config
+    for name in path[:-1]:
+        block = block[name]
+    block[path[-1]] = value
+    try:
+        check_config(config, SCHEMA)
+    except ConfigError as error:
+        assert all(line.startswith("config: ") for line in str(error).splitlines())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+SECRET = "5ec2e7" * 7  # as long as a key of W&B
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true", "WANDB_API_KEY": SECRET}
 
 
 class Project:
@@ -67,6 +68,12 @@ class Project:
 def new_project(tmp_path):
     """A function that makes a project of a configuration."""
     return lambda config: Project(tmp_path, config)
+
+
+@pytest.fixture(scope="session")
+def secret():
+    """What the runs are given as the key of W&B."""
+    return SECRET
 
 
 @pytest.fixture(scope="session")

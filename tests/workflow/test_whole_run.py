@@ -50,6 +50,13 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished):
     assert len(list(finished.results("benchmarks").rglob("*.tsv"))) == len(logs)
 
 
+def test_no_secret_is_written_anywhere(finished, secret):
+    assert secret not in finished.output
+    files = [path for path in finished.folder.rglob("*") if path.is_file()]
+    assert any("wandb" in path.parts for path in files), "W&B wrote its files"
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+
+
 def test_progress_is_written_in_plain_lines(finished):
     log = finished.results("logs/train/vit/seed0.log").read_text()
     assert "epoch 1 of 2" in log and "epoch 2 of 2" in log and "\r" not in log
