@@ -1,5 +1,6 @@
 """The loop: it learns, resumes in the same bits, and stops at what is not finite."""
 
+import faulthandler
 import multiprocessing
 import shutil
 import signal
@@ -77,6 +78,11 @@ def test_interrupted_and_continued_ends_in_the_same_bits(make_job, monkeypatch, 
     assert_same(whole.directory, broken.directory)
 
 
+def train_or_say_where_it_hangs(job):
+    faulthandler.dump_traceback_later(300, exit=True)
+    train_model(job)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_killed_at_random_moments_ends_in_the_same_bits(make_job, threads):
     """SIGKILL, ten times for each number of reading threads, at moments spread over the whole run."""
@@ -84,7 +90,7 @@ def test_killed_at_random_moments_ends_in_the_same_bits(make_job, threads):
     processes.set_forkserver_preload(["hounsfield.training.trainer"])
 
     def start(job):
-        process = processes.Process(target=train_model, args=(job,))
+        process = processes.Process(target=train_or_say_where_it_hangs, args=(job,))
         process.start()
         return process
 
@@ -97,9 +103,10 @@ def test_killed_at_random_moments_ends_in_the_same_bits(make_job, threads):
     random, kills = np.random.default_rng(threads), 0
     while kills < 10:
         shutil.rmtree(broken.directory, ignore_errors=True)
-        process = start(broken)
+        process, patience = start(broken), 0.7 * seconds
         while process.exitcode != 0:
-            process.join(random.uniform(0, 0.7 * seconds))
+            process.join(random.uniform(0, patience))
+            patience *= 1.2  # on a machine that has become slower an attempt must still get anywhere
             if process.exitcode is None:
                 process.kill()
                 process.join()
