@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hounsfield.errors import HounsfieldError
+from hounsfield.memory import peak_memory_mb
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
             log.error("%s failed: %s: %s; the traceback is in %s", snakemake.rule, type(error).__name__, error, path)
         logging.getLogger("hounsfield.traceback").exception("traceback")
         sys.exit(1)
-    log.info("%s: finished", snakemake.rule)
+    log.info("%s: finished, with %.0f MB of memory at most", snakemake.rule, peak_memory_mb())
 
 
 def end_with_parent() -> None:

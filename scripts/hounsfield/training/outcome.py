@@ -1,12 +1,12 @@
 """What a training run leaves: best.pth, final.pth, history.tsv, and a line of the log for each epoch."""
 
 import logging
-import resource
 from typing import Any
 
 import pandas as pd
 import torch
 
+from hounsfield.memory import peak_memory_mb
 from hounsfield.tables import write_table
 from hounsfield.training.checkpoints import save_checkpoint
 from hounsfield.training.job import TrainingJob
@@ -52,5 +52,4 @@ def log_epoch(row: dict[str, Any], epochs: int) -> None:
 def peak_memory(device: torch.device) -> dict[str, float | None]:
     """Highest use so far in MiB, of this process's memory and of its GPU's."""
     on_gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"peak_memory_mb": peak, "peak_gpu_memory_mb": on_gpu}
+    return {"peak_memory_mb": peak_memory_mb(), "peak_gpu_memory_mb": on_gpu}
