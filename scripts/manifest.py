@@ -1,5 +1,6 @@
 """Match the tables with the volumes, split the patients, and deal the volumes out to shards."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hounsfield.cohort.manifest import build_manifest, write_shards
@@ -9,7 +10,7 @@ from hounsfield.tables import write_table
 
 
 def main(snakemake):
-    cohort = CohortSettings.from_config(snakemake.params.cohort)
+    cohort = with_fetched_tables(CohortSettings.from_config(snakemake.params.cohort), snakemake.input)
     split = SplitSettings.from_config(snakemake.params.split)
     folder = Path(snakemake.output.manifest).parent
     # Undeclared, so that Snakemake keeps it: a second run reads only the files that are new or changed.
@@ -18,6 +19,12 @@ def main(snakemake):
     write_table(manifest.unmatched, snakemake.output.unmatched)
     write_table(manifest.metadata, snakemake.output.metadata)
     write_table(manifest.volumes, snakemake.output.manifest)
+
+
+def with_fetched_tables(cohort, inputs):
+    """The settings with the files that Snakemake fetched in the place of addresses."""
+    fetched = {name: tuple(inputs[name]) for name in ("labels", "metadata", "exclude")}
+    return replace(cohort, **fetched, label_mapping=next(iter(inputs.label_mapping), None))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Train one model under one seed."""
 
+import shutil
 from pathlib import Path
 
 from hounsfield.job import run_job
@@ -8,9 +9,11 @@ from hounsfield.training.launch import launch
 
 
 def main(snakemake):
+    results = Path(snakemake.output.best).parent
+    directory = checkpoint_folder(snakemake.config, snakemake.wildcards) or results
     # Where the store lies and what W&B is told are not parameters: they change no result.
     spec = {
-        "directory": str(Path(snakemake.output.best).parent),
+        "directory": str(directory),
         "dataset": snakemake.input.dataset,
         "pathologies": snakemake.params.pathologies,
         "store": snakemake.config["store"],
@@ -25,6 +28,16 @@ def main(snakemake):
     gpus = spec["training"].get("gpu", 1)
     with lease_devices(gpus) as devices:
         launch(spec, len(devices) or gpus, snakemake.log[0])
+    if directory != results:
+        for path in map(Path, snakemake.output):
+            shutil.copyfile(directory / path.name, path)
+
+
+def checkpoint_folder(config, wildcards):
+    """Where last.pth outlives the job, if results do so only once they are whole."""
+    if config["checkpoints"] is None:
+        return None
+    return Path(config["checkpoints"], config["name"], wildcards.model, f"seed{wildcards.seed}")
 
 
 if __name__ == "__main__":

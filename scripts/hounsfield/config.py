@@ -29,7 +29,7 @@ def check_tables(config: dict[str, Any]) -> None:
     """Raise ConfigError if a label or metadata table is missing, or if the label tables lack a pathology."""
     cohort = config["cohort"]
     for path in [*cohort["labels"], *cohort.get("metadata", [])]:
-        if not Path(path).is_file():
+        if not is_address(path) and not Path(path).is_file():
             raise ConfigError(f"config: cohort: {path} does not exist; give the path of the table")
     if not Path(cohort["volumes"]).is_dir():
         raise ConfigError(f"config: cohort.volumes: {cohort['volumes']} is not a folder; give that of the volumes")
@@ -37,7 +37,7 @@ def check_tables(config: dict[str, Any]) -> None:
         return
     for path in cohort["labels"]:
         kind = Path(path).suffix.lower()
-        if kind in (".xlsx", ".xls"):
+        if kind in (".xlsx", ".xls") or is_address(path):
             continue  # opened by the manifest
         with open(path, newline="", encoding="utf-8-sig") as file:
             header = next(csv.reader(file, delimiter="\t" if kind == ".tsv" else ","), [])
@@ -46,6 +46,11 @@ def check_tables(config: dict[str, Any]) -> None:
             raise ConfigError(
                 f"config: cohort.pathologies: {path} has no column {missing[0]!r}{_suggest(missing[0], header)}"
             )
+
+
+def is_address(path: str) -> bool:
+    """Whether `path` is an address such as s3://bucket/table.csv instead of a file."""
+    return "://" in path
 
 
 def canonical(value: Any) -> Any:

@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[2]
 SECRET = "5ec2e7" * 7  # as long as a key of W&B
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true", "WANDB_API_KEY": SECRET}
 
+# Results that hold no times and no names of folders.
+TABLES = ("cohort/dataset.tsv", "cohort/summary.tsv", "cohort/excluded.tsv")
+TABLES += ("predictions/*/seed0/*.tsv", "metrics/*/seed0/*.tsv", "comparison/pairs.tsv", "comparison/models.tsv")
+
 
 class Project:
     """A copy of workflow/, scripts/ and envs/, and a configuration."""
@@ -56,6 +60,11 @@ class Project:
 
     def results(self, path=""):
         return self.folder / "results" / self.config["name"] / path
+
+    def contents(self):
+        """The bytes of every table of TABLES."""
+        paths = [path for pattern in TABLES for path in self.results().glob(pattern)]
+        return {str(path.relative_to(self.results())): path.read_bytes() for path in paths}
 
     def edit(self, path, before, after):
         file = self.folder / path

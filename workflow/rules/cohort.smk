@@ -27,10 +27,10 @@ if "demo" in config:
 # A checkpoint, so that only the shards whose tables it changed run again.
 checkpoint manifest:
     input:
-        labels=config["cohort"]["labels"],
-        metadata=config["cohort"]["metadata"],
-        lists=config["cohort"]["exclude"],
-        mapping=config["cohort"]["label_mapping"] or [],
+        labels=user_tables("labels"),
+        metadata=user_tables("metadata"),
+        exclude=user_tables("exclude"),
+        label_mapping=user_tables("label_mapping"),
         volumes=config["cohort"]["volumes"] if "demo" in config else [],
     output:
         manifest=f"{RESULTS}/cohort/manifest.tsv",

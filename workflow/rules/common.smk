@@ -10,7 +10,13 @@ from snakemake.utils import validate
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from hounsfield.config import canonical, check_config, check_tables, merged
+from hounsfield.config import (
+    canonical,
+    check_config,
+    check_tables,
+    is_address,
+    merged,
+)
 from hounsfield.errors import HounsfieldError
 from hounsfield.provenance import code_digest
 
@@ -44,6 +50,13 @@ wildcard_constraints:
 def code(script, *modules):
     """Digest of what the script runs; as a parameter, it reruns the stages that an edit touches and no others."""
     return code_digest(SCRIPTS / script, modules)
+
+
+def user_tables(key):
+    """Files; an address such as s3://bucket/labels.csv is fetched by the storage plug-in of its scheme."""
+    named = config["cohort"][key] or []
+    paths = [named] if isinstance(named, str) else named
+    return [storage(path) if is_address(path) else path for path in paths]
 
 
 def shard_table(wildcards):

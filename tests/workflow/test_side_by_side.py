@@ -1,0 +1,70 @@
+"""Several runs at once on one store or in one folder, and a clock that was set back."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from hounsfield.tables import read_table
+
+pytestmark = pytest.mark.workflow
+
+DATASET = "results/tiny/cohort/dataset.tsv"
+
+
+def cohort_of(finished, store):
+    """The finished run's cohort as a user's own, with another store."""
+    config = yaml.safe_load(yaml.safe_dump(finished.config)) | {"store": str(store)}
+    del config["demo"]
+    demo = finished.results("demo")
+    tables = {name: [str(demo / f"{name}.csv")] for name in ("labels", "metadata")}
+    config["cohort"] |= {"volumes": str(demo / "volumes")} | tables
+    return config
+
+
+def test_two_cohorts_fill_one_store_at_once(finished, new_project, tmp_path, tmp_path_factory):
+    config = cohort_of(finished, tmp_path / "store")
+    other = yaml.safe_load(yaml.safe_dump(config))
+    other["cohort"]["pathologies"] = ["Cardiomegaly"]
+    other["preprocessing"]["spacing"] = [14, 14, 14]
+    both = [new_project(config), type(finished)(tmp_path_factory.mktemp("other"), other)]
+    same = type(finished)(tmp_path_factory.mktemp("same"), config)
+    processes = [project.start(DATASET) for project in (*both, same)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0, 0]
+    first, second, third = (read_table(project.folder / DATASET, ["volume", "key"]) for project in (*both, same))
+    assert first.equals(third)
+    assert len(second) == len(first) and not set(first["key"]) & set(second["key"])
+    told = subprocess.run(
+        [sys.executable, "-m", "hounsfield", "store", "verify", config["store"]],
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    assert re.search(rf"\b{2 * len(first)}\b", told.stdout + told.stderr)
+
+
+def test_the_same_cohort_twice_at_once_ends_as_once(finished, new_project, tiny_config):
+    project = new_project(tiny_config)
+    processes = [project.start(), project.start()]
+    for process in processes:
+        process.wait(timeout=600)
+    project.run()  # where one has stepped aside for the other, the same command goes on
+    assert project.contents() == finished.contents()
+
+
+def test_a_clock_set_back_is_named_and_its_files_can_be_brought_back(finished, copy):
+    """The files of the run so far come from a day that is yet to be."""
+    tomorrow = time.time() + 86400
+    for path in sorted(copy.folder.rglob("*")):
+        os.utime(path, (tomorrow, tomorrow))
+    copy.results("metrics/vit/seed0/overall.tsv").unlink()
+    told = copy.run(check=False)
+    assert "has older modification time" in told and "predictions/vit/seed0" in told
+    subprocess.run("find . -newermt now -exec touch -d now {} +", shell=True, cwd=copy.folder, check=True)
+    copy.run()
+    assert copy.contents() == finished.contents()
+    assert "Nothing to be done" in copy.run("-n")
