@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import random
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,40 @@ def test_whatever_a_key_is_set_to_is_sound_or_named(path, value):
         check_config(config, SCHEMA)
     except ConfigError as error:
         assert all(line.startswith("config: ") for line in str(error).splitlines())
+
+
+def built(config):
+    """Settings of every stage, as the rules make them from what the schema lets through."""
+    training = [config.get("training", {}), *(block.get("training", {}) for block in config["models"].values())]
+    for block in training:
+        TrainingSettings.from_config(block)
+    PreprocessingSettings.from_config(config["preprocessing"])
+    CohortSettings.from_config(config["cohort"])
+    SplitSettings.from_config(config.get("split", {}))
+    EvaluationSettings.from_config(config.get("evaluation", {}))
+    ReportSettings.from_config(config.get("report", {}))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_yaml_is_sound_or_named(seed):
+    """Characters of the demo's file are cut, doubled or overwritten; what is no YAML, Snakemake names by itself."""
+    text, draw = (ROOT / "config/config.yaml").read_text(), random.Random(seed)
+    named = 0
+    for _ in range(250):
+        place = draw.randrange(len(text))
+        end = place + draw.randint(0, 30)
+        middle = draw.choice(
+            ["", text[place:end] * 2, *":-[]{}&*!|>'\"%@`#,?~\n\t\0é", "1e999", "- ", "  ", "<<: ", ".nan"]
+        )
+        try:
+            config = yaml.safe_load(text[:place] + middle + text[end:])
+            if isinstance(config, dict):
+                check_config(config, SCHEMA)
+                built(config)
+        except (yaml.YAMLError, ConfigError) as error:
+            assert isinstance(error, yaml.YAMLError) or str(error).startswith("config: ")
+            named += 1
+    assert named > 50
 
 
 @pytest.mark.parametrize(

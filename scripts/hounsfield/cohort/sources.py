@@ -4,10 +4,11 @@ import csv
 import hashlib
 import logging
 import unicodedata
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 
@@ -18,6 +19,10 @@ log = logging.getLogger(__name__)
 SUFFIXES = (".nii.gz", ".nii", ".npz", ".nrrd", ".mha")
 # Reports of several pages stand in cells; beyond this, a quote was not closed.
 LONGEST_CELL = 10_000_000
+LARGEST_EXCEL_BYTES = 2**30  # unpacked: a million rows, the most that Excel has, of 50 columns
+# What openpyxl and what lies below it raise on damaged bytes.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, ImportError, EOFError)
+UNREADABLE += (SyntaxError, BadZipFile, zlib.error)
 
 
 def read_user_tables(
@@ -112,9 +117,14 @@ def _text_rows(path: str) -> Iterable[tuple[int, list[str]]]:
 
 def _excel_rows(path: str) -> Iterable[tuple[int, list[str]]]:
     try:
+        with ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST_EXCEL_BYTES:
+            raise TableError(f"{path}: unpacks to {size / 2**30:.1f} GiB, more than any sheet; save it as UTF-8 CSV")
         sheet = pd.read_excel(path, header=None, dtype=str, keep_default_na=False, na_filter=False)
-    except (OSError, ValueError, KeyError, ImportError, BadZipFile) as error:
-        raise TableError(f"{path}: cannot be read as Excel ({error}); save it as UTF-8 CSV") from error
+    except UNREADABLE as error:
+        shown = " ".join(repr(str(error))[1:-1].split())
+        raise TableError(f"{path}: cannot be read as Excel ({shown}); save it as UTF-8 CSV") from error
     for line, row in enumerate(sheet.itertuples(index=False), 1):
         yield line, list(row)
 
