@@ -14,7 +14,8 @@ from hounsfield.evaluation.ensembles import ensemble_run
 from hounsfield.evaluation.folds import fold_table, pool_folds, score_folds
 from hounsfield.evaluation.pairs import MACRO, holm, p_value
 from hounsfield.evaluation.runs import prepare_run
-from hounsfield.evaluation.subgroups import groups_of, name_groups, to_numbers
+from hounsfield.evaluation.subgroups import groups_of, name_groups
+from hounsfield.metadata import to_numbers
 
 NAMES = ["A", "B", "C"]
 SETTINGS = EvaluationSettings(replicates=200)
