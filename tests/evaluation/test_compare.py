@@ -123,6 +123,12 @@ def test_an_ensemble_is_the_mean_probability_with_thresholds_of_its_own(predicti
     assert single.empty
 
 
+def test_a_baseline_is_compared_but_takes_no_part_in_ensembles(predictions):
+    tables = compare_models(predictions, NAMES, SETTINGS, baselines=["poor"])
+    assert set(tables["models"]["model"]) == {"good", "poor"} and len(tables["pairs"]) > 0
+    assert set(tables["ensembles"]["ensemble"]) == {"good, 2 seeds"}
+
+
 def test_subgroups_are_scored_alone_and_small_ones_suppressed(predictions):
     test = predictions["good"][0][1]
     men = [f"p{i}" for i in range(28)]
