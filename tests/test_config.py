@@ -116,6 +116,9 @@ def test_damaged_yaml_is_sound_or_named(seed):
         ("preprocessing.spacing", [1, 1], "config: preprocessing.spacing: [1, 1] is too short"),
         ("name", "../elsewhere", "config: name: '../elsewhere' does not match"),
         ("evaluation.threshold", "best", "config: evaluation.threshold: 'best' is not one of youden"),
+        ("training.freeze", "backbone", "config: models.resnet3d: training.freeze would keep random parts"),
+        ("training.freeze", "body", "config: training.freeze: 'body' is not valid under any of the given schemas"),
+        ("training.layer_decay", 1.5, "config: training.layer_decay: 1.5 is greater than the maximum of 1"),
         ("training.loss.kind", "dice", "config: training.loss.kind: 'dice' is not one of bce"),
     ],
 )

@@ -23,6 +23,11 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
         own = set(block.get("training", {})) & ({"nodes", "gpu"} if several else {"nodes"})
         if own:
             raise ConfigError(f"config: models.{name}.training.{min(own)}: set it in the training block, for all")
+        frozen = merged(config.get("training", {}), block.get("training", {})).get("freeze")
+        if frozen and not block.get("weights"):
+            raise ConfigError(
+                f"config: models.{name}: training.freeze would keep random parts; give `weights`, or no freeze"
+            )
 
 
 def check_tables(config: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from hounsfield.evaluation.ensembles import ensemble_run
 from hounsfield.evaluation.folds import fold_table, pool_folds, score_folds
 from hounsfield.evaluation.pairs import MACRO, holm, p_value
 from hounsfield.evaluation.runs import prepare_run
-from hounsfield.evaluation.subgroups import groups_of, name_groups, to_numbers
+from hounsfield.evaluation.subgroups import groups_of, name_groups
+from hounsfield.metadata import to_numbers
 
 NAMES = ["A", "B", "C"]
 SETTINGS = EvaluationSettings(replicates=200)
@@ -120,6 +121,12 @@ def test_an_ensemble_is_the_mean_probability_with_thresholds_of_its_own(predicti
     assert table["members"].groupby("ensemble").first().to_dict() == names
     single = compare_models({"good": {0: predictions["good"][0]}}, NAMES, SETTINGS)["ensembles"]
     assert single.empty
+
+
+def test_a_baseline_is_compared_but_takes_no_part_in_ensembles(predictions):
+    tables = compare_models(predictions, NAMES, SETTINGS, baselines=["poor"])
+    assert set(tables["models"]["model"]) == {"good", "poor"} and len(tables["pairs"]) > 0
+    assert set(tables["ensembles"]["ensemble"]) == {"good, 2 seeds"}
 
 
 def test_subgroups_are_scored_alone_and_small_ones_suppressed(predictions):

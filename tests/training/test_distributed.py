@@ -76,8 +76,11 @@ def workers():
     return [process for process in found if "hounsfield.training.launch" in " ".join(process.cmdline())]
 
 
-def test_two_processes_give_the_losses_of_one(make_spec):
-    one, two = make_spec("one"), make_spec("two", gpu=2)
+@pytest.mark.parametrize(
+    "changes", [{}, {"freeze": ["patch_embedding", "blocks.0"], "layer_decay": 0.5}], ids=["whole", "fine-tuned"]
+)
+def test_two_processes_give_the_losses_of_one(make_spec, changes):
+    one, two = make_spec("one", **changes), make_spec("two", gpu=2, **changes)
     for spec in (one, two):
         spec["block"] = VIT | {"options": VIT["options"] | {"dropout_rate": 0}}
     run(one, 1)

@@ -32,6 +32,8 @@ CHANGES_WEIGHTS = [
     ("warmup_epochs", 0.2, {}),
     ("clip_norm", 0.001, {}),
     ("ema", 0.5, {}),
+    ("freeze", ["blocks.0"], {}),
+    ("layer_decay", 0.5, {}),
     ("sampling", "balanced", {}),
     ("windows", [[-900, 0]], {}),
     ("augmentation.flip", 0.0, {}),

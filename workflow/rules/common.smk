@@ -1,7 +1,9 @@
 # The configuration, checked, and the functions that rules share.
 import sys
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
 from snakemake.exceptions import WorkflowError
@@ -10,6 +12,7 @@ from snakemake.utils import validate
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from hounsfield.baselines.settings import complete_baselines
 from hounsfield.config import (
     canonical,
     check_config,
@@ -25,6 +28,7 @@ SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
 try:
     check_config(config, yaml.safe_load(SCHEMA.read_text()))
     validate(config, str(SCHEMA))  # fills in the defaults
+    COMPLETE_BASELINES = complete_baselines(config)
     if "demo" not in config:
         check_tables(config)
 except HounsfieldError as error:
@@ -34,6 +38,8 @@ RESULTS = f"results/{config['name']}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 MODELS = sorted(config["models"])
+BASELINES = sorted(COMPLETE_BASELINES)
+SCORED = MODELS + BASELINES
 SEEDS = config["seeds"]
 NODES = config["training"].get("nodes", 1)
 SHARDS = [f"{number:02d}" for number in range(config["cohort"]["shards"])]
@@ -83,6 +89,47 @@ def model_settings(wildcards):
 def training_settings(wildcards):
     own = config["models"][wildcards.model].get("training", {})
     return canonical(merged(config["training"], own))
+
+
+def baselines_of(kind):
+    """A wildcard's constraint: the names of the baselines of a kind, or what no name matches."""
+    named = [name for name in BASELINES if COMPLETE_BASELINES[name].kind == kind]
+    return "|".join(named) or "(?!)"
+
+
+def baseline_settings(wildcards):
+    return canonical(asdict(COMPLETE_BASELINES[wildcards.baseline]))
+
+
+def baseline_predictions():
+    return {
+        split: report(
+            f"{RESULTS}/predictions/{{baseline}}/seed{{seed}}/{split}.tsv",
+            category="Predictions",
+            caption="../report/predictions.rst",
+            labels={"model": "{baseline}", "seed": "{seed}", "split": split},
+        )
+        for split in ("val", "test")
+    }
+
+
+def of_probed(function):
+    """`function` of the model whose features a linear probe classifies."""
+    return lambda wildcards: function(
+        SimpleNamespace(model=COMPLETE_BASELINES[wildcards.baseline].model)
+    )
+
+
+def probe_code(wildcards):
+    probed = of_probed(architecture)(wildcards)
+    return code("linear_probe.py", f"hounsfield.models.{probed}")
+
+
+def probed_checkpoint(wildcards):
+    """Of the trained network; nothing where the features are those that training starts from."""
+    probe = COMPLETE_BASELINES[wildcards.baseline]
+    best = f"{RESULTS}/models/{probe.model}/seed{wildcards.seed}/best.pth"
+    return [best] if probe.trained else []
 
 
 def training_gpus(wildcards):

@@ -32,6 +32,8 @@ rule metrics:
         f"{LOGS}/metrics/{{model}}/seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/metrics/{{model}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        model="|".join(SCORED),
     conda:
         "../../envs/hounsfield.yaml"
     params:
@@ -77,12 +79,12 @@ rule compare:
     input:
         val=expand(
             f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv",
-            model=MODELS,
+            model=SCORED,
             seed=SEEDS,
         ),
         test=expand(
             f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
-            model=MODELS,
+            model=SCORED,
             seed=SEEDS,
         ),
         history=expand(
@@ -92,7 +94,7 @@ rule compare:
         ),
         folds=expand(
             "results/{fold}/predictions/{model}/seed{seed}/val.tsv",
-            model=MODELS,
+            model=SCORED,
             seed=SEEDS,
             fold=config["evaluation"]["folds"],
         ),
@@ -114,6 +116,7 @@ rule compare:
         "../../envs/hounsfield.yaml"
     params:
         models=MODELS,
+        baselines=BASELINES,
         seeds=SEEDS,
         evaluation=canonical(config["evaluation"]),
         pathologies=config["cohort"]["pathologies"],

@@ -9,7 +9,7 @@ rule report_page:
         explanations=expand(f"{RESULTS}/explanations/{{model}}", model=MODELS),
         metrics=expand(
             f"{RESULTS}/metrics/{{model}}/seed{{seed}}/{{table}}.tsv",
-            model=MODELS,
+            model=SCORED,
             seed=SEEDS,
             table=["per_pathology", "overall"],
         ),
@@ -20,7 +20,7 @@ rule report_page:
         ),
         predictions=expand(
             f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
-            model=MODELS,
+            model=SCORED,
             seed=SEEDS,
         ),
     output:

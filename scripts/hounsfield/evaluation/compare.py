@@ -1,6 +1,6 @@
 """Models against each other, on the same resamples of the same patients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,11 +26,12 @@ def compare_models(
     metadata: pd.DataFrame | None = None,
     histories: Histories | None = None,
     footprints: Mapping[str, pd.DataFrame] | None = None,
+    baselines: Collection[str] = (),
 ) -> dict[str, pd.DataFrame]:
     """Tables by name: models, pairs, seeds, ensembles, calibration, reliability, subgroups, protocols, cost.
 
     predictions[model][seed] = (validation, test); metadata: volume and subgroup columns; histories[model][seed];
-    footprints[model]: what its network costs to use.
+    footprints[model]: what its network costs to use. baselines: models that take no part in ensembles.
     Raises TableError if the runs were not made on the same scans and labels.
     """
     runs = {
@@ -45,7 +46,8 @@ def compare_models(
     means = {model: mean_over_seeds(list(seeds.values())) for model, seeds in results.items()}
     lists = {model: list(seeds.values()) for model, seeds in runs.items()}
     tables = {"models": model_table(results), "pairs": pair_table(means, lists, pathologies)}
-    tables |= {"seeds": seed_table(results), "ensembles": ensemble_table(lists, settings)}
+    networks = {model: seeds for model, seeds in lists.items() if model not in baselines}
+    tables |= {"seeds": seed_table(results), "ensembles": ensemble_table(networks, settings)}
     tables["calibration"], tables["reliability"] = calibration_tables(runs, pathologies, settings.bins)
     groups = {}
     if metadata is not None:

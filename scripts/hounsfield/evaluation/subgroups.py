@@ -11,13 +11,13 @@ from hounsfield.evaluation.pairs import MACRO
 from hounsfield.evaluation.runs import Run
 from hounsfield.evaluation.score import count_labels
 from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.metadata import to_numbers
 
 SUBGROUP_COLUMNS = ["model", "column", "group", "pathology", "patients", "n", "n_positive", "n_negative"]
 SUBGROUP_COLUMNS += ["roc_auc", "low", "high", "suppressed"]
 UNKNOWN, MIXED = "(unknown)", "(mixed)"
 # A number of so few values is a code, such as a scanner's number.
 FEW_VALUES = 8
-YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
 def subgroup_table(
@@ -88,15 +88,6 @@ def name_groups(values: pd.Series, edges: Sequence[float] | None) -> pd.Series:
     names = [f"under {edges[0]:g}", *between, f"{edges[-1]:g} and over"]
     cut = np.searchsorted(edges, numbers.fillna(0), side="right")
     return pd.Series(np.array(names, dtype=object)[cut], values.index).where(numbers.notna(), None)
-
-
-def to_numbers(values: pd.Series) -> pd.Series:
-    """Numbers, and DICOM's ages such as 063Y or 009M in years; nan for what is neither."""
-    text = values.astype("string").str.strip()
-    numbers = pd.to_numeric(text, errors="coerce").astype("Float64")
-    parts = text.str.extract(r"^(\d{1,3})([YMWD])$")
-    ages = pd.to_numeric(parts[0], errors="coerce") * parts[1].map(YEARS).astype("Float64")
-    return numbers.fillna(ages).astype(np.float64)
 
 
 def _place(name: str) -> tuple[float, str]:

@@ -10,7 +10,7 @@ from hounsfield.errors import ConfigError
 from hounsfield.models.settings import ModelSettings
 from hounsfield.models.weights import load_weights
 
-HELPERS = {"create", "settings", "weights"}
+HELPERS = {"create", "settings", "stages", "weights"}
 
 
 def architectures() -> list[str]:

@@ -19,3 +19,11 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
     """A DenseNet of the variant's depth; `options` may change its width, growth and dropout."""
     sizes = VARIANTS[settings.variant] | dict(settings.options)
     return DenseNet(spatial_dims=3, in_channels=settings.in_channels, out_channels=n_pathologies, **sizes)
+
+
+def stages(model: nn.Module) -> list[tuple[str, ...]]:
+    """Names of the modules and parameters of each stage, from the input to the head."""
+    count = sum(name.startswith("denseblock") for name, _ in model.features.named_children())
+    blocks = [("conv0", "norm0"), *((f"denseblock{k}", f"transition{k}") for k in range(1, count))]
+    blocks.append((f"denseblock{count}", "norm5"))  # MONAI's name whatever the count
+    return [*(tuple(f"features.{name}" for name in block) for block in blocks), ("class_layers",)]

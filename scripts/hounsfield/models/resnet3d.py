@@ -28,3 +28,8 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
         num_classes=n_pathologies,
         **options,
     )
+
+
+def stages(model: nn.Module) -> list[tuple[str, ...]]:
+    """Names of the modules and parameters of each stage, from the input to the head."""
+    return [("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",), ("fc",)]

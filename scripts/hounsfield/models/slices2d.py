@@ -57,3 +57,10 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
         **({"conv1_t_stride": 2} | options),
     )
     return SliceClassifier(backbone, features, n_pathologies, slab)
+
+
+def stages(model: nn.Module) -> list[tuple[str, ...]]:
+    """Names of the modules and parameters of each stage, from the input to the head, which pools the slices."""
+    blocks = [("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",)]
+    head = ("value", "gate", "attention", "classifier", "bias")
+    return [*(tuple(f"backbone.{name}" for name in block) for block in blocks), head]

@@ -46,3 +46,10 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
         # MONAI makes it for the decoders' sake; without a gradient it would stop distributed training.
         del block.norm_cross_attn
     return model
+
+
+def stages(model: nn.Module) -> list[tuple[str, ...]]:
+    """Names of the modules and parameters of each stage, from the input to the head."""
+    blocks = [(f"blocks.{number}",) for number in range(len(model.blocks))]
+    blocks[-1] += ("norm",)
+    return [("cls_token", "patch_embedding"), *blocks, ("classification_head",)]

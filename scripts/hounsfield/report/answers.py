@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hounsfield.report.baselines import leaks
 from hounsfield.report.results import MACRO, Results
 
 VERDICTS = {
@@ -118,6 +119,7 @@ def caveats(results: Results, best: Best | None, least: int = 10) -> list[str]:
     if len(undefined):
         names = ", ".join(undefined["pathology"])
         said.append(f"Undefined on the test split, and left out of the macro means: {names}.")
+    said += leaks(results)
     if not results.several_seeds:
         said.append("Each model was trained once: how much another seed would change is not known.")
     if best is not None and best.differences:

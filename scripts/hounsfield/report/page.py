@@ -115,7 +115,10 @@ def _scores(found: Results, evaluation: EvaluationSettings, settings: ReportSett
     pairs = pairs[pairs["metric"] == "roc_auc"]
     return {
         # One for each place, as ids must not repeat.
-        "legends": {place: Markup(legend(list(first), f"{place}-legend")) for place in ("all", "training")},
+        "legends": {
+            place: Markup(legend(list(models), f"{place}-legend"))
+            for place, models in (("all", first), ("training", found.histories))
+        },
         "models": sections.models_table(found, evaluation.confidence),
         "pairs": sections.pairs_table(found),
         "seeds_table": sections.seeds_table(found),
@@ -196,7 +199,7 @@ def _examples(found: Results) -> dict[str, dict[str, list[Example]]]:
         for row in table.to_dict("records"):
             paths.append(found.folder / "explanations" / model / row["picture"])
             rows.append((model, row))
-    shown: dict[str, dict[str, list[Example]]] = {model: {} for model in best_first(found)}
+    shown: dict[str, dict[str, list[Example]]] = {model: {} for model in best_first(found) if model in found.examples}
     for source, (model, row) in zip(embedded(paths), rows, strict=True):
         threshold = sections.threshold_of(found, model, row["pathology"])
         probability = float(expit(found.calibrated(model, row["pathology"], logit(row["probability"]))))

@@ -1,7 +1,7 @@
 """What the run left on disk, read for the page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ MACRO = "(macro)"
 
 @dataclass(frozen=True)
 class Results:
-    """Tables of one run. Those by model and seed are nested dicts; `comparison` holds every table of that folder."""
+    """Tables of one run. Those by model and seed are nested dicts; `comparison` holds every table of that folder.
+
+    baselines: their blocks of the configuration; they are among the models wherever something is scored.
+    """
 
     folder: Path
     pathologies: list[str]
@@ -31,6 +34,7 @@ class Results:
     summary: pd.DataFrame
     excluded: pd.DataFrame
     stages: pd.DataFrame
+    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def first(self) -> dict[str, pd.DataFrame]:
@@ -57,7 +61,10 @@ class Results:
 def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str], seeds: Sequence[int]) -> Results:
     """Everything below results/{name} that the page shows. Raises TableError if a table is missing or damaged."""
 
-    def each(pattern: str, text: Sequence[str] = ()) -> dict[str, dict[int, pd.DataFrame]]:
+    baselines = config.get("baselines", {})
+    scored_models = [*models, *sorted(baselines)]
+
+    def each(pattern: str, models: Sequence[str], text: Sequence[str] = ()) -> dict[str, dict[int, pd.DataFrame]]:
         return {
             model: {seed: read_table(folder / pattern.format(model=model, seed=seed), text) for seed in seeds}
             for model in models
@@ -70,12 +77,12 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
     return Results(
         folder=folder,
         pathologies=list(config["cohort"]["pathologies"]),
-        per_pathology=each("metrics/{model}/seed{seed}/per_pathology.tsv", ["pathology"]),
-        overall=each("metrics/{model}/seed{seed}/overall.tsv", ["metric"]),
+        per_pathology=each("metrics/{model}/seed{seed}/per_pathology.tsv", scored_models, ["pathology"]),
+        overall=each("metrics/{model}/seed{seed}/overall.tsv", scored_models, ["metric"]),
         predictions={
-            model: read_table(folder / f"predictions/{model}/seed{seeds[0]}/test.tsv", NAMES) for model in models
+            model: read_table(folder / f"predictions/{model}/seed{seeds[0]}/test.tsv", NAMES) for model in scored_models
         },
-        histories=each("models/{model}/seed{seed}/history.tsv"),
+        histories=each("models/{model}/seed{seed}/history.tsv", models),
         comparison=comparison,
         examples={model: _examples(folder / "explanations" / model / "index.tsv") for model in models},
         pointing={
@@ -86,6 +93,7 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
         summary=read_table(folder / "cohort/summary.tsv", ["split", "label"]),
         excluded=read_table(folder / "cohort/excluded.tsv", ["volume", "reason", "detail"]),
         stages=_stages(folder / "benchmarks"),
+        baselines={name: dict(block) for name, block in baselines.items()},
     )
 
 

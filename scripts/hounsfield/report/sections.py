@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from hounsfield.report import baselines
 from hounsfield.report.answers import VERDICTS, best_first, clear_winners, confusion
 from hounsfield.report.results import MACRO, Results, scored
 from hounsfield.report.tables import (
@@ -58,7 +59,8 @@ def models_table(results: Results, confidence: float) -> Table:
             cells.append(_interval(values.get(metric, {}), "value", "low", "high", "no label is defined", strong))
         rows.append(cells)
     caption = f"Models on the test split, with {confidence:.0%} intervals"
-    return make_table(caption, ["Model", *(OVERALL[m] for m in metrics)], rows, download=offered(frame, "models.tsv"))
+    columns = ["Model", *(OVERALL[m] for m in metrics)]
+    return make_table(caption, columns, rows, baselines.note(results), offered(frame, "models.tsv"))
 
 
 def pairs_table(results: Results) -> Table | None:

@@ -4,11 +4,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from hounsfield.errors import CheckpointError
+from hounsfield.predictions import prediction_table
 from hounsfield.training.checkpoints import load_model
 from hounsfield.training.data import VolumeBatches
 from hounsfield.training.precision import Precision
@@ -43,8 +43,4 @@ def predict_split(
     logits = predict_logits(
         precision.place(model), batches, stored, content["windows"], precision, training.test_time_flip
     )
-    table = dataset[["volume", "scan", "patient"]].reset_index(drop=True)
-    labels = {f"label {name}": dataset[name].to_numpy() for name in pathologies}
-    # Doubles: the shortest text of a float32 is read back as another double.
-    scores = {f"logit {name}": logits[:, column].astype(np.float64) for column, name in enumerate(pathologies)}
-    return pd.concat([table, pd.DataFrame(labels), pd.DataFrame(scores)], axis=1)
+    return prediction_table(dataset, pathologies, logits)

@@ -39,6 +39,7 @@ def _contexts(norms: list[_BatchNorm]) -> tuple:
 @contextmanager
 def _still(norms: list[_BatchNorm]) -> Iterator[None]:
     """The second forward pass sees the same batch: it must not move the running mean and variance once more."""
+    norms = [norm for norm in norms if norm.training]  # those of frozen parts move in neither pass
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -70,6 +70,8 @@ class TrainingSettings:
     compile: bool = False
     gradient_checkpointing: bool = False
     ema: float | None = None
+    freeze: str | tuple[str, ...] | None = None
+    layer_decay: float | None = None
     sampling: str = "shuffle"
     windows: tuple[tuple[float, float], ...] = ((-1000.0, 400.0),)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)

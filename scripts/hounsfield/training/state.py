@@ -1,6 +1,7 @@
 """All that training carries from one step to the next, and that a checkpoint must hold."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from hounsfield.models.settings import ModelSettings
 from hounsfield.training.early_stopping import EarlyStopping
+from hounsfield.training.finetuning import rate_shares
 from hounsfield.training.precision import Precision
 from hounsfield.training.settings import TrainingSettings
 
@@ -33,11 +36,14 @@ class TrainingState:
     run_id: str | None = None
 
     @classmethod
-    def create(cls, model: nn.Module, settings: TrainingSettings, precision: Precision) -> "TrainingState":
+    def create(
+        cls, model: nn.Module, block: ModelSettings, settings: TrainingSettings, precision: Precision
+    ) -> "TrainingState":
         """Fresh, for a model that is on its device."""
         early = settings.early_stopping
         stopping = EarlyStopping(early.patience, early.metric == "loss", early.min_delta)
-        optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
+        groups = parameter_groups(model, settings, rate_shares(model, block, settings.layer_decay))
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
         ema = None
         if settings.ema:
             ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
@@ -87,13 +93,18 @@ class TrainingState:
 PROGRESS = ("epoch", "window", "step", "loss_sum", "seconds")
 
 
-def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Weight decay for kernels and matrices only: a norm or a bias pulled to zero gains nothing."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+def parameter_groups(model: nn.Module, settings: TrainingSettings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The parameters that learn, by their share of the learning rate (`share`) and by weight decay.
+
+    Weight decay for kernels and matrices only: a norm or a bias pulled to zero gains nothing.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((shares[name], parameter.ndim > 1), []).append(parameter)
     return [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": settings.weight_decay if matrices else 0.0, "share": share}
+        for (share, matrices), parameters in groups.items()
     ]
 
 

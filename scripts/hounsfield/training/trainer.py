@@ -21,6 +21,7 @@ from hounsfield.training.augmentation import augment, draw
 from hounsfield.training.checkpoints import find_latest_checkpoint, save_last
 from hounsfield.training.data import ALONE, Batch, VolumeBatches, to_hu, to_input
 from hounsfield.training.distributed import World, apart
+from hounsfield.training.finetuning import freeze
 from hounsfield.training.interruption import Interrupted, Interruption, catch_signals
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.losses import Loss, create_loss
@@ -62,6 +63,7 @@ class Training:
     loss: Loss
     train: VolumeBatches
     val: VolumeBatches
+    frozen: list[nn.Module] = field(default_factory=list)
     interruption: Interruption = field(default_factory=Interruption)
     saved_at: float = field(default_factory=time.monotonic)
     unchecked: list[tuple[torch.Tensor, Window]] = field(default_factory=list)
@@ -96,6 +98,8 @@ def train_epoch(state: TrainingState, training: Training) -> dict[str, Any]:
     """Take the optimizer steps that are left of the epoch, and return what is known of it: the row's first cells."""
     settings = training.job.training
     state.model.train()
+    for module in training.frozen:
+        module.eval()  # its running statistics stay, and nothing is dropped
     waiter = _Waiter(training.train.epoch(state.epoch, start=state.window * settings.accumulate))
     started = time.monotonic()
     plan = list(_windows(training.train, state.epoch, settings.accumulate))
@@ -115,7 +119,7 @@ def train_epoch(state: TrainingState, training: Training) -> dict[str, Any]:
         "step": state.step,
         "train_loss": state.loss_sum / max(1, sum(window.known for window in plan)),
         "val_loss": None,
-        "learning_rate": state.optimizer.param_groups[0]["lr"],
+        "learning_rate": max(group["lr"] for group in state.optimizer.param_groups),
         "samples_per_second": sum(len(window.rows) for window in left) / seconds,
     }
     return row | {"data_wait_share": waiter.seconds / seconds, "seconds": state.seconds + seconds}
@@ -159,12 +163,13 @@ def prepare(job: TrainingJob, world: World = ALONE) -> tuple[Training, TrainingS
         model.compile()
     train, val = job.batches("train", world), job.batches("val", world)
     log.info("%d training and %d validation volumes, %s", len(train.names), len(val.names), precision)
-    state = TrainingState.create(model, job.training, precision)
+    frozen = freeze(model, job.model, job.training.freeze)
+    state = TrainingState.create(model, job.model, job.training, precision)
     if job.training.gradient_checkpointing:
         recompute_activations(model, job.model)
     _resume(state, job)
     loss = create_loss(job.training.loss, train.labels)
-    return Training(job, world, precision, world.connect(model), loss, train, val), state
+    return Training(job, world, precision, world.connect(model), loss, train, val, frozen), state
 
 
 def _backward(state: TrainingState, training: Training, batches: Iterator[Batch], window: Window) -> torch.Tensor:
@@ -215,7 +220,7 @@ def _set_learning_rate(state: TrainingState, training: Training) -> None:
     warmup = round(settings.warmup_epochs * training.steps_per_epoch)
     rate = learning_rate(state.step, settings.epochs * training.steps_per_epoch, warmup, settings.learning_rate)
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
 
 
 def _pause(state: TrainingState, training: Training, started: float) -> None:

@@ -1,0 +1,18 @@
+"""The one form of predictions, whatever made them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def prediction_table(dataset: pd.DataFrame, pathologies: Sequence[str], logits: np.ndarray) -> pd.DataFrame:
+    """Columns volume, scan, patient, then `label {pathology}` and `logit {pathology}`; a row a row of `dataset`.
+
+    logits: (N, P).
+    """
+    table = dataset[["volume", "scan", "patient"]].reset_index(drop=True)
+    labels = {f"label {name}": dataset[name].to_numpy() for name in pathologies}
+    # Doubles: the shortest text of a float32 is read back as another double.
+    scores = {f"logit {name}": logits[:, column].astype(np.float64) for column, name in enumerate(pathologies)}
+    return pd.concat([table, pd.DataFrame(labels), pd.DataFrame(scores)], axis=1)
