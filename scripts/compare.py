@@ -1,11 +1,10 @@
 """Compare the models on the same resamples."""
 
-from itertools import product
 from pathlib import Path
 
 from hounsfield.evaluation.compare import compare_models
 from hounsfield.evaluation.exports import write_exports
-from hounsfield.evaluation.folds import fold_table
+from hounsfield.evaluation.external import external_table
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
@@ -14,28 +13,35 @@ from hounsfield.tables import read_table, write_table
 def main(snakemake):
     inputs, params = snakemake.input, snakemake.params
     settings = EvaluationSettings.from_config(params.evaluation)
-    predictions, histories = ({model: {} for model in params.models} for _ in range(2))
-    order = product(params.models, params.seeds)
-    for (model, seed), val, test, history in zip(order, inputs.val, inputs.test, inputs.history, strict=True):
-        predictions[model][seed] = tuple(read_table(path, ["volume", "scan", "patient"]) for path in (val, test))
-        histories[model][seed] = read_table(history)
+    pairs = zip(map(read_predictions, inputs.val), map(read_predictions, inputs.test), strict=True)
+    predictions, histories = by_run(params, pairs), by_run(params, map(read_table, inputs.history))
     metadata = read_table(inputs.metadata, ["volume"])
     footprints = dict(zip(params.models, map(read_table, inputs.footprints), strict=True))
-    tables = compare_models(predictions, params.pathologies, settings, metadata, histories, footprints)
-    if settings.folds:
-        tables["folds"] = fold_table(
-            read_folds(inputs.folds, params, len(settings.folds)), params.pathologies, settings
-        )
+    folds = read_folds(inputs, params, len(settings.folds)) if settings.folds else None
+    tables = compare_models(predictions, params.pathologies, settings, metadata, histories, footprints, folds)
+    if params.internal:
+        internal = by_run(params, map(read_predictions, inputs.internal_test))
+        tables["external"] = external_table(predictions, internal, params.internal["pathologies"], settings)
     folder = Path(snakemake.output[0])
     for name, table in tables.items():
         write_table(table, folder / f"{name}.tsv")
     write_exports(predictions, tables, params.pathologies, settings, folder)
 
 
-def read_folds(paths, params, count):
-    """The folds' validation predictions by model and seed; `paths` go through the folds of each model and seed."""
-    tables = iter([read_table(path, ["volume", "scan", "patient"]) for path in paths])
-    return {model: {seed: [next(tables) for _ in range(count)] for seed in params.seeds} for model in params.models}
+def read_predictions(path):
+    return read_table(path, ["volume", "scan", "patient"])
+
+
+def by_run(params, items):
+    """One of `items` for each model and seed, which they go through in that order."""
+    items = iter(items)
+    return {model: {seed: next(items) for seed in params.seeds} for model in params.models}
+
+
+def read_folds(inputs, params, count):
+    """The folds' predictions (validation, test) by model and seed; the paths go through the folds of each of these."""
+    pairs = list(zip(map(read_predictions, inputs.folds), map(read_predictions, inputs.folds_test), strict=True))
+    return by_run(params, (pairs[start : start + count] for start in range(0, len(pairs), count)))
 
 
 if __name__ == "__main__":

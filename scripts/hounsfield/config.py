@@ -4,9 +4,11 @@ import csv
 import difflib
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
@@ -23,6 +25,8 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
         own = set(block.get("training", {})) & ({"nodes", "gpu"} if several else {"nodes"})
         if own:
             raise ConfigError(f"config: models.{name}.training.{min(own)}: set it in the training block, for all")
+    if config.get("external") and config.get("input"):
+        raise ConfigError("config: input: new scans are scored without external; give one of the two")
 
 
 def check_tables(config: dict[str, Any]) -> None:
@@ -51,6 +55,54 @@ def check_tables(config: dict[str, Any]) -> None:
 def is_address(path: str) -> bool:
     """Whether `path` is an address such as s3://bucket/table.csv instead of a file."""
     return "://" in path
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The content of a configuration file. Raises ConfigError if it is no YAML mapping."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"config: external: {path} cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"config: external: {path} is no configuration; give the file of a cohort")
+    return content
+
+
+def with_external(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a run that scores `config`'s networks on the cohort of `other`, both checked and complete.
+
+    The cohort with its name, seed, demo and subgroup bands are of `other`, all of it the test split; the rest is of
+    `config`. `internal` says which run the networks come from. Raises ConfigError for one name, or no common label.
+    """
+    if config["name"] == other["name"]:
+        raise ConfigError(f"config: external: {config['external']} is named {other['name']} too; give it another name")
+    known = config["cohort"]["pathologies"]
+    shared = [name for name in known if name in other["cohort"]["pathologies"]]
+    if not shared:
+        raise ConfigError(f"config: external: {config['external']} has none of the pathologies of {config['name']}")
+    result = {key: value for key, value in config.items() if key != "demo"}
+    result |= {key: other[key] for key in ("name", "seed", "demo") if key in other}
+    result["cohort"] = other["cohort"] | {"pathologies": shared}
+    result["split"] = {"fractions": {"train": 0, "val": 0, "test": 1}, "require_positives": []}
+    result["evaluation"] = config["evaluation"] | {"bands": other["evaluation"]["bands"], "folds": []}
+    shards = config["cohort"]["shards"]
+    return result | {"internal": {"name": config["name"], "pathologies": known, "shards": shards}}
+
+
+def check_trained(config: dict[str, Any], key: str, root: str = "results") -> None:
+    """Raise ConfigError unless the networks that `config` is to use lie below `root`, and it would not overwrite a run.
+
+    config: merged, if it is about an external cohort. key: `external` or `input`, which asks for the networks.
+    """
+    internal = config.get("internal", {}).get("name")
+    for model, seed in product(config["models"], config["seeds"]):
+        path = Path(root, internal or config["name"], "models", model, f"seed{seed}", "best.pth")
+        if not path.is_file():
+            raise ConfigError(f"config: {key}: {path} is missing; train it first, by the same command without {key}=")
+    if internal and Path(root, config["name"], "models").exists():
+        raise ConfigError(
+            f"config: external: {root}/{config['name']} holds networks trained on that cohort; give it another name"
+        )
 
 
 def canonical(value: Any) -> Any:

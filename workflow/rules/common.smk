@@ -14,23 +14,43 @@ from hounsfield.config import (
     canonical,
     check_config,
     check_tables,
+    check_trained,
     is_address,
     merged,
+    read_config,
+    with_external,
 )
 from hounsfield.errors import HounsfieldError
 from hounsfield.provenance import code_digest
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
 
+
+def checked(settings):
+    check_config(settings, yaml.safe_load(SCHEMA.read_text()))
+    validate(settings, str(SCHEMA))  # fills in the defaults
+    return settings
+
+
 try:
-    check_config(config, yaml.safe_load(SCHEMA.read_text()))
-    validate(config, str(SCHEMA))  # fills in the defaults
-    if "demo" not in config:
+    checked(config)
+    if config["external"]:
+        changed = with_external(config, checked(read_config(config["external"])))
+        config.clear()
+        config.update(changed)
+    if "demo" not in config and not config["input"]:
         check_tables(config)
+    for key in ("external", "input"):
+        # Where results lie in object storage, Snakemake looks for them.
+        if config[key] and not workflow.storage_settings.default_storage_provider:
+            check_trained(config, key)
 except HounsfieldError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['name']}"
+# The run that trained the networks: this one, unless they are scored on an external cohort.
+INTERNAL = config.get("internal")
+TRAINED = f"results/{INTERNAL['name']}" if INTERNAL else RESULTS
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 MODELS = sorted(config["models"])
@@ -61,6 +81,17 @@ def user_tables(key):
 
 def shard_table(wildcards):
     return checkpoints.manifest.get().output.shards[int(wildcards.shard)]
+
+
+def internal_cohort():
+    """What the networks of another run were trained on: its dataset and the digests of its images."""
+    if not INTERNAL:
+        return []
+    shards = [f"{number:02d}" for number in range(INTERNAL["shards"])]
+    return [
+        f"{TRAINED}/cohort/dataset.tsv",
+        *expand(f"{TRAINED}/cohort/stored/{{shard}}.tsv", shard=shards),
+    ]
 
 
 def train_code(wildcards):

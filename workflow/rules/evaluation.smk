@@ -3,7 +3,7 @@
 
 rule metrics:
     input:
-        val=f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv",
+        val=f"{TRAINED}/predictions/{{model}}/seed{{seed}}/val.tsv",
         test=f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
     output:
         per_pathology=report(
@@ -46,7 +46,7 @@ rule metrics:
 
 rule footprint:
     input:
-        best=f"{RESULTS}/models/{{model}}/seed{SEEDS[0]}/best.pth",
+        best=f"{TRAINED}/models/{{model}}/seed{SEEDS[0]}/best.pth",
         dataset=f"{RESULTS}/cohort/dataset.tsv",
     output:
         report(
@@ -76,7 +76,7 @@ rule footprint:
 rule compare:
     input:
         val=expand(
-            f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv",
+            f"{TRAINED}/predictions/{{model}}/seed{{seed}}/val.tsv",
             model=MODELS,
             seed=SEEDS,
         ),
@@ -86,7 +86,7 @@ rule compare:
             seed=SEEDS,
         ),
         history=expand(
-            f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
+            f"{TRAINED}/models/{{model}}/seed{{seed}}/history.tsv",
             model=MODELS,
             seed=SEEDS,
         ),
@@ -95,6 +95,17 @@ rule compare:
             model=MODELS,
             seed=SEEDS,
             fold=config["evaluation"]["folds"],
+        ),
+        folds_test=expand(
+            "results/{fold}/predictions/{model}/seed{seed}/test.tsv",
+            model=MODELS,
+            seed=SEEDS,
+            fold=config["evaluation"]["folds"],
+        ),
+        internal_test=expand(
+            f"{TRAINED}/predictions/{{model}}/seed{{seed}}/test.tsv",
+            model=MODELS if INTERNAL else [],
+            seed=SEEDS,
         ),
         footprints=expand(f"{RESULTS}/footprints/{{model}}.tsv", model=MODELS),
         metadata=f"{RESULTS}/cohort/metadata.tsv",
@@ -117,6 +128,7 @@ rule compare:
         seeds=SEEDS,
         evaluation=canonical(config["evaluation"]),
         pathologies=config["cohort"]["pathologies"],
+        internal=canonical(INTERNAL),
         code=code("compare.py"),
     message:
         "Compare the models on the same resamples"
@@ -126,7 +138,7 @@ rule compare:
 
 rule explain:
     input:
-        best=f"{RESULTS}/models/{{model}}/seed{SEEDS[0]}/best.pth",
+        best=f"{TRAINED}/models/{{model}}/seed{SEEDS[0]}/best.pth",
         predictions=f"{RESULTS}/predictions/{{model}}/seed{SEEDS[0]}/test.tsv",
         dataset=f"{RESULTS}/cohort/dataset.tsv",
     output:

@@ -57,11 +57,14 @@ class Results:
 def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str], seeds: Sequence[int]) -> Results:
     """Everything below results/{name} that the page shows. Raises TableError if a table is missing or damaged."""
 
-    def each(pattern: str, text: Sequence[str] = ()) -> dict[str, dict[int, pd.DataFrame]]:
+    def each(pattern: str, text: Sequence[str] = (), of: Path = folder) -> dict[str, dict[int, pd.DataFrame]]:
         return {
-            model: {seed: read_table(folder / pattern.format(model=model, seed=seed), text) for seed in seeds}
+            model: {seed: read_table(of / pattern.format(model=model, seed=seed), text) for seed in seeds}
             for model in models
         }
+
+    # On an external cohort, the networks are those of another run.
+    trained = folder.with_name(config["internal"]["name"]) if "internal" in config else folder
 
     comparison = {path.stem: _names_as_text(path) for path in sorted((folder / "comparison").glob("*.tsv"))}
     for name in ("models", "pairs"):
@@ -75,7 +78,7 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
         predictions={
             model: read_table(folder / f"predictions/{model}/seed{seeds[0]}/test.tsv", NAMES) for model in models
         },
-        histories=each("models/{model}/seed{seed}/history.tsv"),
+        histories=each("models/{model}/seed{seed}/history.tsv", of=trained),
         comparison=comparison,
         examples={model: _examples(folder / "explanations" / model / "index.tsv") for model in models},
         pointing={
