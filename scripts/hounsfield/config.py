@@ -3,6 +3,7 @@
 import csv
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -50,6 +51,17 @@ def check_tables(config: dict[str, Any]) -> None:
             raise ConfigError(
                 f"config: cohort.pathologies: {path} has no column {missing[0]!r}{_suggest(missing[0], header)}"
             )
+
+
+def check_input(config: dict[str, Any]) -> None:
+    """Raise ConfigError if `input` is no folder, or has a name that results cannot have."""
+    folder = Path(config["input"]).resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"config: input: {config['input']} is not a folder; give that of the new scans")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", folder.name):
+        raise ConfigError(
+            f"config: input: rename {folder.name!r}, or link to it: results will lie in a folder of that name"
+        )
 
 
 def is_address(path: str) -> bool:

@@ -13,6 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 from hounsfield.config import (
     canonical,
     check_config,
+    check_input,
     check_tables,
     check_trained,
     is_address,
@@ -21,6 +22,7 @@ from hounsfield.config import (
     with_external,
 )
 from hounsfield.errors import HounsfieldError
+from hounsfield.inference.scans import files_digest
 from hounsfield.provenance import code_digest
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
@@ -38,7 +40,9 @@ try:
         changed = with_external(config, checked(read_config(config["external"])))
         config.clear()
         config.update(changed)
-    if "demo" not in config and not config["input"]:
+    if config["input"]:
+        check_input(config)
+    elif "demo" not in config:
         check_tables(config)
     for key in ("external", "input"):
         # Where results lie in object storage, Snakemake looks for them.
@@ -51,6 +55,9 @@ RESULTS = f"results/{config['name']}"
 # The run that trained the networks: this one, unless they are scored on an external cohort.
 INTERNAL = config.get("internal")
 TRAINED = f"results/{INTERNAL['name']}" if INTERNAL else RESULTS
+# New scans, if there is a folder of them.
+SCANS_NAME = Path(config["input"] or "none").resolve().name
+SCANS = f"{RESULTS}/inference/{SCANS_NAME}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 MODELS = sorted(config["models"])
@@ -81,6 +88,28 @@ def user_tables(key):
 
 def shard_table(wildcards):
     return checkpoints.manifest.get().output.shards[int(wildcards.shard)]
+
+
+def scan_table(wildcards):
+    return checkpoints.list_scans.get().output.shards[int(wildcards.shard)]
+
+
+@cache
+def files_below(folder):
+    return files_digest(folder)
+
+
+def listed_files(wildcards):
+    """As a parameter, it lists the folder again when a scan has come, gone or changed: Snakemake watches no folder."""
+    return files_below(config["input"])
+
+
+def operating_points(wildcards):
+    """The network's thresholds, if its run came as far as that."""
+    path = Path(
+        f"{RESULTS}/metrics/{wildcards.model}/seed{wildcards.seed}/operating_points.tsv"
+    )
+    return [str(path)] if path.exists() else []
 
 
 def internal_cohort():
