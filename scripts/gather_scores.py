@@ -1,6 +1,6 @@
 """One table of the scores of all shards of new scans."""
 
-from hounsfield.inference.findings import gather_findings
+from hounsfield.inference.scans import gather_findings
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
 

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import expit
 
 from hounsfield.errors import CheckpointError, TableError
+from hounsfield.inference.scans import FINDINGS
 from hounsfield.tables import read_table
 from hounsfield.training.checkpoints import load_checkpoint
 from hounsfield.training.predict import predict_split
@@ -19,8 +20,6 @@ from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.store import VolumeStore
 
 log = logging.getLogger(__name__)
-
-COLUMNS = ["volume", "pathology", "probability", "threshold", "finding"]
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,9 @@ def with_points(networks: Sequence[Network], table: Path | None) -> tuple[list[N
 def score_volumes(
     networks: Sequence[Network], thresholds: pd.Series, volumes: pd.DataFrame, store: VolumeStore, threads: int
 ) -> pd.DataFrame:
-    """COLUMNS, a row a scan and pathology, of `volumes` (volume, key) in the store; the networks' mean probability."""
+    """FINDINGS, a row a scan and pathology, of `volumes` (volume, key) in the store; the networks' mean probability."""
     if volumes.empty:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=FINDINGS)
     dataset = volumes[["volume", "key"]].assign(scan="", patient="")
     members = []
     for network in networks:
@@ -122,17 +121,10 @@ def calibrated_probabilities(logits: pd.DataFrame, points: pd.DataFrame) -> np.n
 
 
 def as_findings(volumes: pd.Series, probabilities: np.ndarray, thresholds: pd.Series) -> pd.DataFrame:
-    """COLUMNS of probabilities (N, P); finding is 1, 0, or empty without a threshold."""
+    """FINDINGS of probabilities (N, P); finding is 1, 0, or empty without a threshold."""
     parts = []
     for (name, threshold), column in zip(thresholds.items(), probabilities.T, strict=True):
         called = pd.array(np.where(np.isnan(threshold), np.nan, column >= threshold), dtype="Int64")
         columns = {"pathology": name, "probability": column, "threshold": threshold, "finding": called}
         parts.append(pd.DataFrame({"volume": volumes.to_numpy()} | columns))
-    return pd.concat(parts).sort_values("volume", kind="stable", ignore_index=True)[COLUMNS]
-
-
-def gather_findings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """COLUMNS of all shards, by volume; of one volume the pathologies keep their order."""
-    found = [table.astype({"finding": "Int64"}) for table in tables if len(table)]
-    empty = pd.DataFrame(columns=COLUMNS)
-    return pd.concat(found).sort_values("volume", kind="stable", ignore_index=True) if found else empty
+    return pd.concat(parts).sort_values("volume", kind="stable", ignore_index=True)[FINDINGS]

@@ -17,6 +17,7 @@ from hounsfield.errors import TableError
 from hounsfield.volumes.header import identity
 
 SCAN_COLUMNS = ["volume", "path", "identity", "hu", *FACTS]
+FINDINGS = ["volume", "pathology", "probability", "threshold", "finding"]
 REFUSED = ["volume", "path", "reason", "detail"]
 
 
@@ -53,6 +54,13 @@ def refused_scans(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
     """REFUSED of the scans (SCAN_COLUMNS) that `stored`, the table of `preprocess_shard`, has a reason against."""
     bad = stored[stored["reason"].fillna("") != ""]
     return bad[["volume", "reason", "detail"]].merge(rows[["volume", "path"]], on="volume")[REFUSED]
+
+
+def gather_findings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """FINDINGS of all shards, by volume; of one volume the pathologies keep their order."""
+    found = [table.astype({"finding": "Int64"}) for table in tables if len(table)]
+    empty = pd.DataFrame(columns=FINDINGS)
+    return pd.concat(found).sort_values("volume", kind="stable", ignore_index=True) if found else empty
 
 
 def files_digest(folder: str | os.PathLike) -> str:
