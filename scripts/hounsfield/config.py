@@ -20,7 +20,9 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Raise ConfigError with a line for each key that is unknown, missing, of the wrong type or out of range."""
     problems = [line for error in Draft202012Validator(schema).iter_errors(config) for line in _explain(error)]
     if problems:
-        raise ConfigError("\n".join(f"config: {line}" for line in sorted(set(problems))))
+        # A key may hold anything, also what ends a line.
+        lines = sorted({" ".join(line.split()) for line in problems})
+        raise ConfigError("\n".join(f"config: {line}" for line in lines))
     several = config.get("training", {}).get("nodes", 1) > 1
     for name, block in config["models"].items():
         own = set(block.get("training", {})) & ({"nodes", "gpu"} if several else {"nodes"})

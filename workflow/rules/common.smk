@@ -26,6 +26,8 @@ from hounsfield.inference.scans import files_digest
 from hounsfield.provenance import code_digest
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
+# Where results lie in object storage, only Snakemake knows what is there.
+REMOTE = workflow.storage_settings.default_storage_provider is not None
 
 
 def checked(settings):
@@ -45,8 +47,7 @@ try:
     elif "demo" not in config:
         check_tables(config)
     for key in ("external", "input"):
-        # Where results lie in object storage, Snakemake looks for them.
-        if config[key] and not workflow.storage_settings.default_storage_provider:
+        if config[key] and not REMOTE:
             check_trained(config, key)
 except HounsfieldError as error:
     raise WorkflowError(str(error)) from None
@@ -109,7 +110,7 @@ def operating_points(wildcards):
     path = Path(
         f"{RESULTS}/metrics/{wildcards.model}/seed{wildcards.seed}/operating_points.tsv"
     )
-    return [str(path)] if path.exists() else []
+    return [str(path)] if REMOTE or path.exists() else []
 
 
 def internal_cohort():
