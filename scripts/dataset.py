@@ -3,6 +3,7 @@
 import pandas as pd
 
 from hounsfield.cohort.dataset import build_dataset
+from hounsfield.cohort.gate import check_unseen
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
@@ -11,14 +12,22 @@ from hounsfield.tables import read_table, write_table
 def main(snakemake):
     manifest = read_table(snakemake.input.manifest, text=["volume", "scan", "patient", "split"])
     unmatched = read_table(snakemake.input.unmatched, text=["volume", "reason", "detail"])
-    names = ["volume", "key", "digest", "reason", "detail"]
-    stored = pd.concat([read_table(path, text=names) for path in snakemake.input.stored], ignore_index=True)
+    stored = read_shards(snakemake.input.stored)
+    if snakemake.input.internal:
+        dataset, *shards = snakemake.input.internal
+        check_unseen(stored, read_table(dataset, text=["volume", "split"]), read_shards(shards))
     settings = CohortSettings.from_config(snakemake.params.cohort)
     required = SplitSettings.from_config(snakemake.params.split).require_positives
     dataset, excluded, summary = build_dataset(manifest, stored, unmatched, settings, required)
     write_table(excluded, snakemake.output.excluded)
     write_table(summary, snakemake.output.summary)
     write_table(dataset, snakemake.output.dataset)
+
+
+def read_shards(paths):
+    """The stored volumes of all shards."""
+    names = ["volume", "key", "digest", "reason", "detail"]
+    return pd.concat([read_table(path, text=names) for path in paths], ignore_index=True)
 
 
 if __name__ == "__main__":

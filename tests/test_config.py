@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
-from hounsfield.config import canonical, check_config, check_tables, merged
+from hounsfield.config import (
+    canonical,
+    check_config,
+    check_input,
+    check_tables,
+    check_trained,
+    merged,
+    read_config,
+    with_external,
+)
 from hounsfield.errors import ConfigError
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.models.create import architectures
@@ -201,3 +210,67 @@ def test_a_models_training_is_laid_over_the_common_one():
     base = {"epochs": 5, "loss": {"kind": "bce", "gamma": 2}}
     assert merged(base, {"loss": {"kind": "focal"}}) == {"epochs": 5, "loss": {"kind": "focal", "gamma": 2}}
     assert base["loss"]["kind"] == "bce"
+
+
+def two_cohorts(**changes):
+    """The demo and another cohort, complete."""
+    whole = {"external": "other.yaml", "evaluation": {"bands": {"age": [40]}, "folds": ["a", "b"], "target": 0.3}}
+    other = {"name": "other", "seed": 7, "evaluation": {"bands": {"age": [65]}, "folds": [], "target": 0.9}}
+    cohort = CONFIG["cohort"] | {"pathologies": ["Emphysema", "Scoliosis", "Lung nodule"], "volumes": "elsewhere"}
+    return merged(CONFIG, whole), merged(CONFIG, other) | {"cohort": cohort} | changes
+
+
+def test_an_external_cohort_brings_its_patients_and_nothing_of_the_training():
+    config, other = two_cohorts()
+    del other["demo"]
+    other["training"] = {"epochs": 1}
+    result = with_external(config, other)
+    assert (result["name"], result["seed"]) == ("other", 7) and "demo" not in result
+    assert result["cohort"] == other["cohort"] | {"pathologies": ["Lung nodule", "Emphysema"]}  # in the networks' order
+    for key in ("preprocessing", "training", "models", "seeds"):
+        assert result[key] == config[key]
+    bands = {"age": [65]} | {key: edges for key, edges in CONFIG["evaluation"]["bands"].items() if key != "age"}
+    assert result["evaluation"] == config["evaluation"] | {"bands": bands, "folds": []}
+    assert result["internal"]["name"] == config["name"]
+    assert result["internal"]["pathologies"] == config["cohort"]["pathologies"]
+    split = SplitSettings.from_config(result["split"])
+    assert split.fractions["test"] == 1 and split.require_positives == ()
+
+
+def test_an_external_cohort_that_cannot_be_one_is_named(tmp_path):
+    config, other = two_cohorts()
+    with pytest.raises(ConfigError, match="another name"):
+        with_external(config, other | {"name": config["name"]})
+    with pytest.raises(ConfigError, match="none of the pathologies"):
+        with_external(config, other | {"cohort": other["cohort"] | {"pathologies": ["Scoliosis"]}})
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path / "absent.yaml")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    with pytest.raises(ConfigError, match="is no configuration"):
+        read_config(tmp_path / "list.yaml")
+    with pytest.raises(ConfigError, match="config: input"):
+        check_config(config | {"input": "new"}, SCHEMA)
+
+
+def test_networks_that_are_not_there_are_asked_for_in_one_line(tmp_path):
+    config = with_external(*two_cohorts())
+    missing = tmp_path / "phantoms/models/resnet3d/seed0/best.pth"
+    with pytest.raises(ConfigError, match=f"{missing} is missing; train it first"):
+        check_trained(config, "external", tmp_path)
+    for model in config["models"]:
+        folder = tmp_path / "phantoms/models" / model / "seed0"
+        folder.mkdir(parents=True)
+        (folder / "best.pth").touch()
+    check_trained(config, "external", tmp_path)
+    (tmp_path / "other/models").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="holds networks trained on that cohort"):
+        check_trained(config, "external", tmp_path)
+
+
+def test_a_folder_of_new_scans_must_be_one_that_results_can_be_named_after(tmp_path):
+    check_input({"input": str(tmp_path)})
+    with pytest.raises(ConfigError, match="is not a folder"):
+        check_input({"input": str(tmp_path / "absent")})
+    (tmp_path / "a {b}").mkdir()
+    with pytest.raises(ConfigError, match=r"rename 'a \{b\}'"):
+        check_input({"input": str(tmp_path / "a {b}")})

@@ -3,10 +3,13 @@
 import csv
 import difflib
 import json
+import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
@@ -17,7 +20,9 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Raise ConfigError with a line for each key that is unknown, missing, of the wrong type or out of range."""
     problems = [line for error in Draft202012Validator(schema).iter_errors(config) for line in _explain(error)]
     if problems:
-        raise ConfigError("\n".join(f"config: {line}" for line in sorted(set(problems))))
+        # A key may hold anything, also what ends a line.
+        lines = sorted({" ".join(line.split()) for line in problems})
+        raise ConfigError("\n".join(f"config: {line}" for line in lines))
     several = config.get("training", {}).get("nodes", 1) > 1
     for name, block in config["models"].items():
         own = set(block.get("training", {})) & ({"nodes", "gpu"} if several else {"nodes"})
@@ -28,6 +33,8 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
             raise ConfigError(
                 f"config: models.{name}: training.freeze would keep random parts; give `weights`, or no freeze"
             )
+    if config.get("external") and config.get("input"):
+        raise ConfigError("config: input: new scans are scored without external; give one of the two")
 
 
 def check_tables(config: dict[str, Any]) -> None:
@@ -53,9 +60,69 @@ def check_tables(config: dict[str, Any]) -> None:
             )
 
 
+def check_input(config: dict[str, Any]) -> None:
+    """Raise ConfigError if `input` is no folder, or has a name that results cannot have."""
+    folder = Path(config["input"]).resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"config: input: {config['input']} is not a folder; give that of the new scans")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", folder.name):
+        raise ConfigError(
+            f"config: input: rename {folder.name!r}, or link to it: results will lie in a folder of that name"
+        )
+
+
 def is_address(path: str) -> bool:
     """Whether `path` is an address such as s3://bucket/table.csv instead of a file."""
     return "://" in path
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The content of a configuration file. Raises ConfigError if it is no YAML mapping."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"config: external: {path} cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"config: external: {path} is no configuration; give the file of a cohort")
+    return content
+
+
+def with_external(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a run that scores `config`'s networks on the cohort of `other`, both checked and complete.
+
+    The cohort with its name, seed, demo and subgroup bands are of `other`, all of it the test split; the rest is of
+    `config`. `internal` says which run the networks come from. Raises ConfigError for one name, or no common label.
+    """
+    if config["name"] == other["name"]:
+        raise ConfigError(f"config: external: {config['external']} is named {other['name']} too; give it another name")
+    known = config["cohort"]["pathologies"]
+    shared = [name for name in known if name in other["cohort"]["pathologies"]]
+    if not shared:
+        raise ConfigError(f"config: external: {config['external']} has none of the pathologies of {config['name']}")
+    result = {key: value for key, value in config.items() if key != "demo"}
+    result |= {key: other[key] for key in ("name", "seed", "demo") if key in other}
+    result["cohort"] = other["cohort"] | {"pathologies": shared}
+    result["split"] = {"fractions": {"train": 0, "val": 0, "test": 1}, "require_positives": []}
+    result["evaluation"] = config["evaluation"] | {"bands": other["evaluation"]["bands"], "folds": []}
+    shards = config["cohort"]["shards"]
+    result["baselines"] = {}  # they are fitted anew in each run, and nothing is fitted here
+    return result | {"internal": {"name": config["name"], "pathologies": known, "shards": shards}}
+
+
+def check_trained(config: dict[str, Any], key: str, root: str = "results") -> None:
+    """Raise ConfigError unless the networks that `config` is to use lie below `root`, and it would not overwrite a run.
+
+    config: merged, if it is about an external cohort. key: `external` or `input`, which asks for the networks.
+    """
+    internal = config.get("internal", {}).get("name")
+    for model, seed in product(config["models"], config["seeds"]):
+        path = Path(root, internal or config["name"], "models", model, f"seed{seed}", "best.pth")
+        if not path.is_file():
+            raise ConfigError(f"config: {key}: {path} is missing; train it first, by the same command without {key}=")
+    if internal and Path(root, config["name"], "models").exists():
+        raise ConfigError(
+            f"config: external: {root}/{config['name']} holds networks trained on that cohort; give it another name"
+        )
 
 
 def canonical(value: Any) -> Any:

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from hounsfield.cohort.dataset import build_dataset
-from hounsfield.cohort.settings import CohortSettings
+from hounsfield.cohort.gate import check_unseen
+from hounsfield.cohort.settings import SPLITS, CohortSettings, SplitSettings
+from hounsfield.cohort.splits import split_patients
 from hounsfield.errors import TableError
 
 UNMATCHED = pd.DataFrame({"volume": [], "reason": [], "detail": []}, dtype=object)
@@ -116,3 +118,26 @@ def test_a_volume_that_no_shard_has():
     manifest, stored = parts()
     with pytest.raises(TableError, match="v7: is in no shard"):
         build(manifest, stored.drop(7))
+
+
+def test_external_images_that_were_learned_from_are_named(caplog):
+    internal, internal_stored = parts()
+    _, stored = parts(6)
+    stored["volume"], stored["digest"] = "w" + stored["volume"], [*(f"own{n}" for n in range(4)), "", ""]
+    internal_stored.loc[7, "digest"] = ""  # refused on both sides: no image is no image
+    check_unseen(stored, internal, internal_stored)
+    stored.loc[0, "digest"] = internal_stored.loc[2, "digest"]
+    check_unseen(stored, internal, internal_stored)  # of the internal test split: nothing was learned from it
+    stored.loc[1:2, "digest"] = internal_stored.loc[[3, 4], "digest"].tolist()
+    with pytest.raises(TableError, match=r"2 of 6 external volumes .* such as wv1 is v3 \(train\)"):
+        check_unseen(stored, internal, internal_stored)
+    assert "wv2 is v4 (val)" in caplog.text and "wv0" not in caplog.text
+
+
+def test_all_of_an_external_cohort_is_the_test_split(tmp_path):
+    patients = pd.DataFrame({"nodule": [1.0, 0.0, None] * 10}, index=[f"p{n}" for n in range(30)])
+    block = {"fractions": {"train": 0, "val": 0, "test": 1}, "require_positives": []}
+    for few in (patients, patients[:3]):
+        given = pd.Series([SPLITS] * len(few), index=few.index)
+        split = split_patients(few, given, SplitSettings.from_config(block), 0, tmp_path / f"{len(few)}.tsv")
+        assert set(split) == {"test"}

@@ -11,7 +11,7 @@ from scipy.special import expit
 from hounsfield.errors import TableError
 from hounsfield.evaluation import EvaluationSettings, compare_models, score_model
 from hounsfield.evaluation.ensembles import ensemble_run
-from hounsfield.evaluation.folds import fold_table, pool_folds, score_folds
+from hounsfield.evaluation.folds import fold_ensembles, fold_table, pool_folds, score_folds
 from hounsfield.evaluation.pairs import MACRO, holm, p_value
 from hounsfield.evaluation.runs import prepare_run
 from hounsfield.evaluation.subgroups import groups_of, name_groups
@@ -221,10 +221,47 @@ def test_folds_are_pooled_with_thresholds_of_the_others(make_predictions):
 
 def test_pooled_folds_are_averaged_over_seeds(make_predictions):
     seeds = {seed: [make_predictions(seed, 20, 1.5, k, prefix=f"f{k}p") for k in range(3)] for seed in (0, 1)}
-    table = fold_table({"m": seeds}, NAMES, SETTINGS).set_index(["pathology", "metric"])
+    pairs = {seed: [(fold, fold) for fold in folds] for seed, folds in seeds.items()}
+    table = fold_table({"m": pairs}, NAMES, SETTINGS).set_index(["pathology", "metric"])
     each = [score_folds(parts, NAMES, SETTINGS) for parts in seeds.values()]
     overall = [tables[1].set_index("metric").loc["f1_macro", "value"] for tables in each]
     assert table.loc[("(macro)", "f1_macro"), "value"] == pytest.approx(np.mean(overall), abs=1e-12)
     own = [tables[0].set_index("pathology").loc["B", "average_precision"] for tables in each]
     row = table.loc[("B", "average_precision")]
     assert row["value"] == pytest.approx(np.mean(own), abs=1e-12) and row["low"] < row["value"] < row["high"]
+
+
+def test_an_ensemble_of_folds_is_the_mean_on_the_shared_test_split(make_predictions):
+    def fold(k, seed):
+        return make_predictions(seed, 20, 1.0, k, prefix=f"f{k}p"), make_predictions(10 * seed + k, 40, 1.0, 99)
+
+    folds = {"m": {seed: [fold(k, seed) for k in range(3)] for seed in (0, 1)}}
+    ensemble = fold_ensembles(folds, NAMES, SETTINGS)["m, 3 folds"]
+    assert ensemble.members == 6
+    tests = [test for parts in folds["m"].values() for _, test in parts]
+    each = [prepare_run(test, test, NAMES, SETTINGS).test for test in tests]
+    mean = np.mean([scores.probabilities for scores in each], axis=0)
+    np.testing.assert_allclose(ensemble.run.test.probabilities, mean, atol=1e-12)
+    # The thresholds are of the out-of-fold scores: what the test split holds changes none of them.
+    turned = {
+        seed: [(val, test.assign(**{"label A": 1 - test["label A"]})) for val, test in parts]
+        for seed, parts in folds["m"].items()
+    }
+    again = fold_ensembles({"m": turned}, NAMES, SETTINGS)["m, 3 folds"]
+    np.testing.assert_array_equal(again.run.thresholds, ensemble.run.thresholds)
+    assert len(ensemble.run.validation.units) == sum(len(set(val["scan"])) for val, _ in folds["m"][0])
+
+
+def test_folds_of_unlike_test_splits_make_no_ensemble(make_predictions, caplog):
+    parts = [(make_predictions(0, 20, 1.0, k, prefix=f"f{k}p"), make_predictions(0, 40, 1.0, 50 + k)) for k in range(2)]
+    assert fold_ensembles({"m": {0: parts}}, NAMES, SETTINGS) == {}
+    assert "unlike test splits" in caplog.text
+
+
+def test_each_ensemble_leaves_its_operating_points(predictions):
+    tables = compare_models(predictions, NAMES, SETTINGS)
+    names = {name for name in tables if name.startswith("operating_points/")}
+    assert names == {f"operating_points/{name}" for name in ("good-2-seeds", "poor-2-seeds", "all-models")}
+    runs = [prepare_run(*tables_, NAMES, SETTINGS) for tables_ in predictions["good"].values()]
+    points = tables["operating_points/good-2-seeds"]
+    np.testing.assert_array_equal(points["threshold"], ensemble_run(runs, SETTINGS).thresholds)

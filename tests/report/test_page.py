@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import re
+import shutil
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 import yaml
 
 from hounsfield.errors import TableError
 from hounsfield.report.page import write_report
+from hounsfield.tables import write_table
 
 HOSTILE = "<script>alert(\"x\")</script> & $\\frac{1}{2}$ 'größer' 肺"
 
@@ -231,3 +234,32 @@ def test_eighteen_labels_and_four_models_stay_under_five_megabytes(make_run):
     run = make_run(models=("a", "b", "c", "d"), pathologies=labels, patients=1500, edge=240)
     written(run)
     assert run.page.stat().st_size < 5_000_000
+
+
+def test_internal_and_external_stand_side_by_side(make_run, usual_run):
+    assert 'id="external"' not in usual_run.page.read_text()
+    run = make_run(name="external-test")
+    names = [*run.pathologies, "(macro)"]
+    sides = {"internal": 0.8125, "internal_low": 0.7, "internal_high": 0.9}
+    sides |= {
+        "external": 0.6875,
+        "external_low": 0.5,
+        "external_high": 0.8,
+        "difference": -0.125,
+        "low": -0.3,
+        "high": 0,
+    }
+    table = pd.DataFrame([{"model": "vit3d", "pathology": name, "metric": "roc_auc"} | sides for name in names])
+    table.loc[1, ["external", "external_low", "external_high", "difference", "low", "high"]] = None
+    write_table(table, run.folder / "comparison/external.tsv")
+    trained = run.folder.with_name("trained-elsewhere")
+    trained.mkdir()
+    shutil.move(run.folder / "models", trained)
+    config = run.config | {"internal": {"name": "trained-elsewhere", "pathologies": run.pathologies, "shards": 1}}
+    write_report(run.folder, run.page, config, run.models, run.seeds)
+    text = run.page.read_text()
+    section = text[text.index('<section id="external">') :]
+    section = section[: section.index("</section>")]
+    Page(text)
+    assert "0.812" in section and "0.688" in section and "−0.125" in section and "undefined" in section
+    assert HOSTILE not in section

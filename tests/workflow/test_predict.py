@@ -16,7 +16,8 @@ pytestmark = pytest.mark.workflow
 
 
 def predict(model, scans, output, *more):
-    command = [sys.executable, "-m", "hounsfield", "predict", "--model", model, "--input", *scans, "--output", output]
+    models = model if isinstance(model, list) else [model]
+    command = [sys.executable, "-m", "hounsfield", "predict", "--model", *models, "--input", *scans, "--output", output]
     return subprocess.run([*map(str, command), "--threads", "1", *more], capture_output=True, text=True)
 
 
@@ -85,3 +86,31 @@ def test_what_cannot_be_used_is_one_line(finished, tmp_path):
         done = predict(model, [scans], tmp_path / "scores.tsv")
         assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
         assert not (tmp_path / "scores.tsv").exists()
+
+
+def test_an_ensemble_is_the_mean_at_its_own_thresholds_and_shows_what_it_calls(finished, scans, tmp_path):
+    models = [finished.results(f"models/{model}/seed0/best.pth") for model in ("resnet", "vit")]
+    done = predict(models, [scans], tmp_path / "scores.tsv")
+    assert done.returncode == 0 and "no finding is called" in done.stderr
+    assert read_table(tmp_path / "scores.tsv", ["volume"])["finding"].isna().all()
+    points = finished.results("comparison/operating_points/all-models.tsv")
+    more = ("--operating-points", str(points), "--explain", str(tmp_path / "seen"))
+    done = predict(models, [scans], tmp_path / "scores.tsv", *more)
+    assert done.returncode == 0 and "seconds a scan:" in done.stderr
+    scores = read_table(tmp_path / "scores.tsv", ["volume", "pathology"])
+    both = [
+        read_table(finished.results(f"predictions/{model}/seed0/val.tsv"), ["volume"]).set_index("volume")
+        for model in ("resnet", "vit")
+    ]
+    for row in scores.itertuples():
+        each = [expit(table.loc[row.volume, f"logit {row.pathology}"]) for table in both]
+        assert row.probability == pytest.approx(np.mean(each), abs=1e-12)
+    thresholds = read_table(points, ["pathology"]).set_index("pathology")["threshold"]
+    np.testing.assert_array_equal(scores["threshold"], thresholds[scores["pathology"]])
+    np.testing.assert_array_equal(scores["finding"], scores["probability"] >= scores["threshold"])
+    seen = read_table(tmp_path / "seen/index.tsv", ["volume", "pathology", "picture"])
+    called = scores[scores["finding"] == 1]
+    assert len(called) > 0
+    pairs = [set(zip(table["volume"], table["pathology"], strict=True)) for table in (seen, called)]
+    assert pairs[0] == pairs[1] and len(seen) == len(called)
+    assert {path.name for path in (tmp_path / "seen").glob("*.png")} == set(seen["picture"])

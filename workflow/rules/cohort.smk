@@ -83,6 +83,7 @@ rule dataset:
         manifest=f"{RESULTS}/cohort/manifest.tsv",
         unmatched=f"{RESULTS}/cohort/unmatched.tsv",
         stored=expand(f"{RESULTS}/cohort/stored/{{shard}}.tsv", shard=SHARDS),
+        internal=internal_cohort(),
     output:
         dataset=f"{RESULTS}/cohort/dataset.tsv",
         excluded=report(

@@ -16,25 +16,53 @@ from hounsfield.baselines.settings import complete_baselines
 from hounsfield.config import (
     canonical,
     check_config,
+    check_input,
     check_tables,
+    check_trained,
     is_address,
     merged,
+    read_config,
+    with_external,
 )
 from hounsfield.errors import HounsfieldError
+from hounsfield.inference.scans import files_digest
 from hounsfield.provenance import code_digest
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
+# Where results lie in object storage, only Snakemake knows what is there.
+REMOTE = workflow.storage_settings.default_storage_provider is not None
+
+
+def checked(settings):
+    check_config(settings, yaml.safe_load(SCHEMA.read_text()))
+    validate(settings, str(SCHEMA))  # fills in the defaults
+    return settings
+
 
 try:
-    check_config(config, yaml.safe_load(SCHEMA.read_text()))
-    validate(config, str(SCHEMA))  # fills in the defaults
+    checked(config)
+    if config["external"]:
+        changed = with_external(config, checked(read_config(config["external"])))
+        config.clear()
+        config.update(changed)
     COMPLETE_BASELINES = complete_baselines(config)
-    if "demo" not in config:
+    if config["input"]:
+        check_input(config)
+    elif "demo" not in config:
         check_tables(config)
+    for key in ("external", "input"):
+        if config[key] and not REMOTE:
+            check_trained(config, key)
 except HounsfieldError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['name']}"
+# The run that trained the networks: this one, unless they are scored on an external cohort.
+INTERNAL = config.get("internal")
+TRAINED = f"results/{INTERNAL['name']}" if INTERNAL else RESULTS
+# New scans, if there is a folder of them.
+SCANS_NAME = Path(config["input"] or "none").resolve().name
+SCANS = f"{RESULTS}/inference/{SCANS_NAME}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 MODELS = sorted(config["models"])
@@ -67,6 +95,39 @@ def user_tables(key):
 
 def shard_table(wildcards):
     return checkpoints.manifest.get().output.shards[int(wildcards.shard)]
+
+
+def scan_table(wildcards):
+    return checkpoints.list_scans.get().output.shards[int(wildcards.shard)]
+
+
+@cache
+def files_below(folder):
+    return files_digest(folder)
+
+
+def listed_files(wildcards):
+    """As a parameter, it lists the folder again when a scan has come, gone or changed: Snakemake watches no folder."""
+    return files_below(config["input"])
+
+
+def operating_points(wildcards):
+    """The network's thresholds, if its run came as far as that."""
+    path = Path(
+        f"{RESULTS}/metrics/{wildcards.model}/seed{wildcards.seed}/operating_points.tsv"
+    )
+    return [str(path)] if REMOTE or path.exists() else []
+
+
+def internal_cohort():
+    """What the networks of another run were trained on: its dataset and the digests of its images."""
+    if not INTERNAL:
+        return []
+    shards = [f"{number:02d}" for number in range(INTERNAL["shards"])]
+    return [
+        f"{TRAINED}/cohort/dataset.tsv",
+        *expand(f"{TRAINED}/cohort/stored/{{shard}}.tsv", shard=shards),
+    ]
 
 
 def train_code(wildcards):

@@ -3,7 +3,7 @@
 
 rule metrics:
     input:
-        val=f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv",
+        val=f"{TRAINED}/predictions/{{model}}/seed{{seed}}/val.tsv",
         test=f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
     output:
         per_pathology=report(
@@ -48,7 +48,7 @@ rule metrics:
 
 rule footprint:
     input:
-        best=f"{RESULTS}/models/{{model}}/seed{SEEDS[0]}/best.pth",
+        best=f"{TRAINED}/models/{{model}}/seed{SEEDS[0]}/best.pth",
         dataset=f"{RESULTS}/cohort/dataset.tsv",
     output:
         report(
@@ -78,7 +78,7 @@ rule footprint:
 rule compare:
     input:
         val=expand(
-            f"{RESULTS}/predictions/{{model}}/seed{{seed}}/val.tsv",
+            f"{TRAINED}/predictions/{{model}}/seed{{seed}}/val.tsv",
             model=SCORED,
             seed=SEEDS,
         ),
@@ -88,7 +88,7 @@ rule compare:
             seed=SEEDS,
         ),
         history=expand(
-            f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
+            f"{TRAINED}/models/{{model}}/seed{{seed}}/history.tsv",
             model=MODELS,
             seed=SEEDS,
         ),
@@ -97,6 +97,17 @@ rule compare:
             model=SCORED,
             seed=SEEDS,
             fold=config["evaluation"]["folds"],
+        ),
+        folds_test=expand(
+            "results/{fold}/predictions/{model}/seed{seed}/test.tsv",
+            model=SCORED,
+            seed=SEEDS,
+            fold=config["evaluation"]["folds"],
+        ),
+        internal_test=expand(
+            f"{TRAINED}/predictions/{{model}}/seed{{seed}}/test.tsv",
+            model=MODELS if INTERNAL else [],
+            seed=SEEDS,
         ),
         footprints=expand(f"{RESULTS}/footprints/{{model}}.tsv", model=MODELS),
         metadata=f"{RESULTS}/cohort/metadata.tsv",
@@ -120,6 +131,7 @@ rule compare:
         seeds=SEEDS,
         evaluation=canonical(config["evaluation"]),
         pathologies=config["cohort"]["pathologies"],
+        internal=canonical(INTERNAL),
         code=code("compare.py"),
     message:
         "Compare the models on the same resamples"
@@ -129,7 +141,7 @@ rule compare:
 
 rule explain:
     input:
-        best=f"{RESULTS}/models/{{model}}/seed{SEEDS[0]}/best.pth",
+        best=f"{TRAINED}/models/{{model}}/seed{SEEDS[0]}/best.pth",
         predictions=f"{RESULTS}/predictions/{{model}}/seed{SEEDS[0]}/test.tsv",
         dataset=f"{RESULTS}/cohort/dataset.tsv",
     output:

@@ -39,7 +39,7 @@ rule train:
 
 rule predict:
     input:
-        best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
+        best=f"{TRAINED}/models/{{model}}/seed{{seed}}/best.pth",
         dataset=f"{RESULTS}/cohort/dataset.tsv",
     output:
         report(

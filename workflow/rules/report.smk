@@ -14,7 +14,7 @@ rule report_page:
             table=["per_pathology", "overall"],
         ),
         history=expand(
-            f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
+            f"{TRAINED}/models/{{model}}/seed{{seed}}/history.tsv",
             model=MODELS,
             seed=SEEDS,
         ),

@@ -23,21 +23,38 @@ SLICE_SUFFIXES = ("", ".dcm", ".dicom", ".ima")
 
 
 def find_files(root: str | os.PathLike) -> tuple[dict[str, str], set[str]]:
-    """Path of each volume below `root` by its name, and the names that stand for several files.
-
-    A volume is a file with an image's suffix, or a folder with DICOM slices and no folders. Links are followed.
-    """
+    """Path of each volume below `root` by its name, and the names that stand for several files."""
     paths: dict[str, str] = {}
     several: set[str] = set()
-    for path in _volumes_below(root):
-        if not is_writable_name(path):
-            log.warning("%s: left out, as its path is no valid text; rename it", ascii(path))
-            continue
+    for path in volume_paths(root):
         name = volume_name(path)
         if name in paths:
             several.add(name)
         paths.setdefault(name, path)
     return paths, several
+
+
+def volume_paths(root: str | os.PathLike) -> list[str]:
+    """Paths of all volumes below `root` that can stand in a table.
+
+    A volume is a file with an image's suffix, or a folder with DICOM slices and no folders. Links are followed.
+    """
+    paths = []
+    for path in _volumes_below(root):
+        if is_writable_name(path):
+            paths.append(path)
+        else:
+            log.warning("%s: left out, as its path is no valid text; rename it", ascii(path))
+    return paths
+
+
+def stamp(path: str | os.PathLike) -> str:
+    """Size and time of a file; nothing of a folder.
+
+    A folder's time tells of files that come and go, not of files that are written over: it is looked at each time.
+    """
+    status = os.stat(path)
+    return "" if os.path.isdir(path) else f"{status.st_size} {status.st_mtime_ns}"
 
 
 def template_paths(template: str, root: str | os.PathLike, table: pd.DataFrame) -> list[str | None]:
@@ -71,10 +88,10 @@ def identities(paths: Sequence[str], root: str, cache_path: str | os.PathLike) -
 
     def look_up(path: str) -> tuple[str, str | VolumeError]:
         try:
-            stamp = _stamp(path)
-            if stamp and (path, stamp) in known:
-                return stamp, known[path, stamp]
-            return stamp, identity(path, root)
+            now = stamp(path) if os.path.exists(path) else ""
+            if now and (path, now) in known:
+                return now, known[path, now]
+            return now, identity(path, root)
         except VolumeError as error:
             return "", error
         except OSError as error:
@@ -83,7 +100,7 @@ def identities(paths: Sequence[str], root: str, cache_path: str | os.PathLike) -
     found = list(_in_threads(look_up, paths, "identities"))
     rows = [(path, *entry) for path, entry in zip(paths, found, strict=True) if entry[0]]
     write_table(pd.DataFrame(rows, columns=["path", "stamp", "identity"]), cache_path)
-    fresh = sum((path, stamp) not in known for path, (stamp, _) in zip(paths, found, strict=True))
+    fresh = sum((path, now) not in known for path, (now, _) in zip(paths, found, strict=True))
     log.info("%d files, %d of them new or changed", len(paths), fresh)
     return [entry[1] for entry in found]
 
@@ -114,12 +131,6 @@ def _existing(path: str) -> str | None:
         return None
     endings = ("", *SUFFIXES) if not path.lower().endswith(SUFFIXES) else ("",)
     return next((path + ending for ending in endings if os.path.exists(path + ending)), None)
-
-
-def _stamp(path: str) -> str:
-    status = os.stat(path)
-    # A folder's time tells of files that come and go, not of files that are written over: it is looked at each time.
-    return "" if os.path.isdir(path) else f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _in_threads(function: Callable, items: Sequence, what: str) -> Iterator:

@@ -69,3 +69,23 @@ def check_positives(table: pd.DataFrame, pathologies: Sequence[str], required: S
                     f"{name} has no positive in the {split} split ({len(part)} volumes); change split.fractions, "
                     f"drop the label, or take {split} out of split.require_positives"
                 )
+
+
+def check_unseen(stored: pd.DataFrame, internal: pd.DataFrame, internal_stored: pd.DataFrame) -> None:
+    """Raise TableError if an image (`digest`) of an external cohort is one that networks were trained or chosen on.
+
+    stored, internal_stored: volume and digest, of the external cohort and of the one they were trained on, both
+    preprocessed alike. internal: volume and split. The log names every such image.
+    """
+    learned = internal.loc[internal["split"].isin(["train", "val"]), ["volume", "split"]]
+    learned = learned.merge(internal_stored.loc[internal_stored["digest"] != "", ["volume", "digest"]], on="volume")
+    seen = stored[["volume", "digest"]].merge(learned, on="digest", suffixes=("", "_internal"))
+    named = [f"{row.volume} is {row.volume_internal} ({row.split})" for row in seen.itertuples()]
+    for line in named:
+        log.warning("%s", line)
+    if named:
+        count = seen["volume"].nunique()
+        raise TableError(
+            f"{count} of {len(stored)} external volumes hold images that the networks were trained or chosen on, such "
+            f"as {named[0]}; name them in a list of cohort.exclude"
+        )

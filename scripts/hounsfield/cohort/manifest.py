@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, cach
         table = step(table, cohort, unmatched)
     memory = split.file or Path(cache_path).with_name("splits.tsv")
     table = table.assign(split=_splits(table, given, cohort, split, seed, memory))
-    table = table.assign(shard=_shards(table["patient"], cohort.shards)).sort_values("volume")
+    table = table.assign(shard=shards_of(table["patient"], cohort.shards)).sort_values("volume")
     check_patients(table)
     lost = unmatched.table()
     check_share(lost, len(table), cohort)
@@ -89,14 +90,23 @@ def write_shards(manifest: Manifest, folder: str | os.PathLike, count: int) -> N
     """
     if len(manifest.volumes) and int(manifest.volumes["shard"].max()) >= count:
         raise ConfigError(f"config: cohort.shards: the manifest has more than {count} shards; make it anew")
-    Path(folder).mkdir(parents=True, exist_ok=True)
     rows = manifest.volumes.assign(hu=manifest.hu)
     for number in range(count):
-        path = Path(folder) / f"{number:02d}.tsv"
         part = rows.loc[rows["shard"] == f"{number:02d}", SHARD_COLUMNS]
-        fresh = part.to_csv(sep="\t", index=False, na_rep="", lineterminator="\n").encode()
-        if not path.exists() or path.read_bytes() != fresh:
-            write_table(part, path)
+        write_if_changed(part, Path(folder) / f"{number:02d}.tsv")
+
+
+def write_if_changed(part: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write a shard's table, unless the file is the same already."""
+    fresh = part.to_csv(sep="\t", index=False, na_rep="", lineterminator="\n").encode()
+    if not Path(path).exists() or Path(path).read_bytes() != fresh:
+        write_table(part, path)
+
+
+def shards_of(names: Iterable[str], count: int) -> list[str]:
+    """The shard of each name, by a stable hash."""
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    return [f"{int.from_bytes(digest, 'big') % count:02d}" for digest in digests]
 
 
 def _read_labels(cohort: CohortSettings, split: SplitSettings) -> pd.DataFrame:
@@ -187,8 +197,3 @@ def _splits(
             raise TableError(f"patient {name} is in several splits ({values}); correct {split.column!r}")
         given = given_splits(pairs.set_index("patient")["value"].reindex(patients.index), split)
     return table["patient"].map(split_patients(patients, given, split, seed, memory))
-
-
-def _shards(patients: pd.Series, count: int) -> list[str]:
-    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in patients)
-    return [f"{int.from_bytes(digest, 'big') % count:02d}" for digest in digests]

@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from hounsfield.errors import TableError
 from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
-from hounsfield.evaluation.ensembles import ensemble_table
+from hounsfield.evaluation.ensembles import ensemble_tables, ensembles_of
+from hounsfield.evaluation.folds import Folds, fold_ensembles, fold_table
 from hounsfield.evaluation.pairs import pair_table
 from hounsfield.evaluation.protocols import protocol_table
 from hounsfield.evaluation.runs import Run, prepare_run
+from hounsfield.evaluation.scores import same_scans
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.evaluation.subgroups import groups_of, subgroup_table
 from hounsfield.evaluation.tables import calibration_tables, cost_table, model_table, seed_table
@@ -26,12 +27,15 @@ def compare_models(
     metadata: pd.DataFrame | None = None,
     histories: Histories | None = None,
     footprints: Mapping[str, pd.DataFrame] | None = None,
+    folds: Folds | None = None,
     baselines: Collection[str] = (),
 ) -> dict[str, pd.DataFrame]:
-    """Tables by name: models, pairs, seeds, ensembles, calibration, reliability, subgroups, protocols, cost.
+    """Tables by name: models, pairs, seeds, ensembles, folds, calibration, reliability, subgroups, protocols, cost, and
+    operating_points/{ensemble}.
 
     predictions[model][seed] = (validation, test); metadata: volume and subgroup columns; histories[model][seed];
-    footprints[model]: what its network costs to use. baselines: models that take no part in ensembles.
+    footprints[model]: what its network costs to use; folds[model][seed]: (validation, test) of each fold.
+    baselines: models that take no part in ensembles.
     Raises TableError if the runs were not made on the same scans and labels.
     """
     runs = {
@@ -47,7 +51,12 @@ def compare_models(
     lists = {model: list(seeds.values()) for model, seeds in runs.items()}
     tables = {"models": model_table(results), "pairs": pair_table(means, lists, pathologies)}
     networks = {model: seeds for model, seeds in lists.items() if model not in baselines}
-    tables |= {"seeds": seed_table(results), "ensembles": ensemble_table(networks, settings)}
+    tables |= {"seeds": seed_table(results)}
+    ensembles = ensembles_of(networks, settings)
+    if folds is not None:
+        tables["folds"] = fold_table(folds, pathologies, settings)
+        ensembles |= fold_ensembles({model: folds[model] for model in networks}, pathologies, settings)
+    tables |= ensemble_tables(ensembles, pathologies, settings)
     tables["calibration"], tables["reliability"] = calibration_tables(runs, pathologies, settings.bins)
     groups = {}
     if metadata is not None:
@@ -64,9 +73,7 @@ def check_same_scans(runs: Mapping[str, Mapping[int, Run]]) -> None:
     for model, seeds in runs.items():
         for seed, run in seeds.items():
             for split in ("validation", "test"):
-                own, other = getattr(run, split), getattr(first, split)
-                same = np.array_equal(own.units, other.units) and np.array_equal(own.patients, other.patients)
-                if not same or not np.array_equal(own.labels, other.labels, equal_nan=True):
+                if not same_scans(getattr(run, split), getattr(first, split)):
                     raise TableError(
                         f"{model}, seed {seed}: its {split} scans or labels are not the other models'; predict again"
                     )

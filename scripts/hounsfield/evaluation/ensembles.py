@@ -1,7 +1,7 @@
 """Ensembles: the mean probability of several runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,28 +17,48 @@ from hounsfield.evaluation.thresholds import choose_thresholds
 ALL_MODELS = "all models"
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """How many networks it has, and their mean probability as a run."""
+
+    members: int
+    run: Run
+
+
 def ensemble_run(runs: Sequence[Run], settings: EvaluationSettings) -> Run:
     """A run of the mean probabilities, its thresholds chosen on their validation split; all have the same scans."""
-    validation, test = (_mean([getattr(run, split) for run in runs]) for split in ("validation", "test"))
+    validation, test = (mean_scores([getattr(run, split) for run in runs]) for split in ("validation", "test"))
     return Run(validation, test, choose_thresholds(validation, settings), runs[0].calibration)
 
 
-def ensemble_table(runs: Mapping[str, Sequence[Run]], settings: EvaluationSettings) -> pd.DataFrame:
-    """Overall metrics of each model's ensemble over its seeds, and of all runs of all models."""
+def ensembles_of(runs: Mapping[str, Sequence[Run]], settings: EvaluationSettings) -> dict[str, Ensemble]:
+    """Each model's ensemble over its seeds, and that of all runs of all models, by name."""
     groups = {f"{model}, {len(seeds)} seeds": seeds for model, seeds in runs.items() if len(seeds) > 1}
     if len(runs) > 1:
         groups[ALL_MODELS] = [run for seeds in runs.values() for run in seeds]
-    tables = []
-    for name, members in groups.items():
-        run = ensemble_run(members, settings)
+    return {name: Ensemble(len(members), ensemble_run(members, settings)) for name, members in groups.items()}
+
+
+def ensemble_tables(
+    ensembles: Mapping[str, Ensemble], pathologies: Sequence[str], settings: EvaluationSettings
+) -> dict[str, pd.DataFrame]:
+    """`ensembles`: their overall metrics; `operating_points/{name}`: the thresholds on each one's mean probability."""
+    tables, points = [], {}
+    for name, ensemble in ensembles.items():
+        run = ensemble.run
         table = overall_table(bootstrap(run.test, run.decisions, settings))
         table.insert(0, "ensemble", name)
-        table.insert(1, "members", len(members))
+        table.insert(1, "members", ensemble.members)
         tables.append(table)
-    return pd.concat(tables) if tables else pd.DataFrame(columns=["ensemble", "members", *OVERALL_COLUMNS])
+        # The members are calibrated, their mean is taken as it is.
+        point = {"pathology": list(pathologies), "scale": 1.0, "offset": 0.0, "threshold": run.thresholds}
+        points[f"operating_points/{name.replace(',', '').replace(' ', '-')}"] = pd.DataFrame(point)
+    empty = pd.DataFrame(columns=["ensemble", "members", *OVERALL_COLUMNS])
+    return {"ensembles": pd.concat(tables) if tables else empty} | points
 
 
-def _mean(members: Sequence[Scores]) -> Scores:
+def mean_scores(members: Sequence[Scores]) -> Scores:
+    """The mean probability of several networks, all scored on the same scans."""
     n, p = members[0].labels.shape
     stacked = np.stack([member.logits for member in members], axis=1).reshape(n * len(members), p)
     logits = mean_logits(stacked, np.arange(n) * len(members))

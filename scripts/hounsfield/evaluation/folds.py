@@ -1,5 +1,6 @@
 """Cross-validation: every case scored by the network that did not see it, all folds together."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -8,14 +9,20 @@ import pandas as pd
 
 from hounsfield.errors import TableError
 from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
+from hounsfield.evaluation.ensembles import Ensemble, ensemble_run, mean_scores
 from hounsfield.evaluation.pairs import MACRO
-from hounsfield.evaluation.runs import prepare_run
+from hounsfield.evaluation.runs import Run, prepare_run
 from hounsfield.evaluation.score import overall_table, pathology_table
-from hounsfield.evaluation.scores import Scores
+from hounsfield.evaluation.scores import Scores, same_scans
 from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.evaluation.thresholds import choose_thresholds
 from hounsfield.evaluation.weighted import RANKING_METRICS
 
+log = logging.getLogger(__name__)
+
 FOLD_COLUMNS = ["model", "pathology", "metric", "value", "low", "high"]
+# folds[model][seed]: (validation, test) predictions of each fold.
+Folds = Mapping[str, Mapping[int, Sequence[tuple[pd.DataFrame, pd.DataFrame]]]]
 
 
 def score_folds(
@@ -32,16 +39,15 @@ def score_folds(
     return pathology_table(scores, thresholds, result, pathologies), overall_table(result)
 
 
-def fold_table(
-    folds: Mapping[str, Mapping[int, Sequence[pd.DataFrame]]], pathologies: Sequence[str], settings: EvaluationSettings
-) -> pd.DataFrame:
+def fold_table(folds: Folds, pathologies: Sequence[str], settings: EvaluationSettings) -> pd.DataFrame:
     """A row a model, pathology (or "(macro)") and ranking metric, and of each further overall metric; mean over seeds.
 
-    folds[model][seed]: each fold's out-of-fold predictions. Raises TableError as `score_folds` does.
+    folds[model][seed]: each fold's predictions, of which those of validation are out of fold. Raises TableError as
+    `score_folds` does.
     """
     rows = []
     for model, seeds in folds.items():
-        pooled = [pool_folds(parts, pathologies, settings) for parts in seeds.values()]
+        pooled = [pool_folds([val for val, _ in parts], pathologies, settings) for parts in seeds.values()]
         result = mean_over_seeds([bootstrap(*each, settings) for each in pooled])
         for metric in RANKING_METRICS:
             rows += [[model, name, metric, *result.column(metric, j)] for j, name in enumerate(pathologies)]
@@ -64,6 +70,28 @@ def pool_folds(
         others = pd.concat([other for k, other in enumerate(folds) if k != number], ignore_index=True)
         runs.append(prepare_run(others, fold, pathologies, settings))
     return _joined([run.test for run in runs]), np.concatenate([run.decisions for run in runs])
+
+
+def fold_ensembles(folds: Folds, pathologies: Sequence[str], settings: EvaluationSettings) -> dict[str, Ensemble]:
+    """Each model's ensemble of all folds' networks (and seeds), on the test split that the folds share.
+
+    folds[model][seed]: each fold's predictions (validation, test). Its thresholds come from the out-of-fold
+    predictions of all folds together, which are of single folds' networks: no scan is unseen by all of them.
+    A model whose folds have unlike test splits gets none, and the log says so.
+    """
+    found = {}
+    for model, seeds in folds.items():
+        parts = [
+            ensemble_run([prepare_run(*tables, pathologies, settings) for tables in each], settings)
+            for each in zip(*seeds.values(), strict=True)
+        ]
+        if not all(same_scans(run.test, parts[0].test) for run in parts):
+            log.warning("%s: the folds have unlike test splits, so there is no ensemble of them", model)
+            continue
+        validation, test = _joined([run.validation for run in parts]), mean_scores([run.test for run in parts])
+        run = Run(validation, test, choose_thresholds(validation, settings), parts[0].calibration)
+        found[f"{model}, {len(parts)} folds"] = Ensemble(len(parts) * len(seeds), run)
+    return found
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:

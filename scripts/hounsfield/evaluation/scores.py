@@ -32,6 +32,12 @@ class Scores:
         return Scores(*(part[rows] for part in parts), patients, self.units[rows])
 
 
+def same_scans(a: Scores, b: Scores) -> bool:
+    """Whether both are of the same scans, patients and labels."""
+    same = np.array_equal(a.units, b.units) and np.array_equal(a.patients, b.patients)
+    return same and np.array_equal(a.labels, b.labels, equal_nan=True)
+
+
 def scores_of(labels: np.ndarray, logits: np.ndarray) -> Scores:
     """Cases that all stand for themselves. Raises ValueError if the shapes differ or a label is not 1, 0 or nan."""
     labels, logits = np.asarray(labels, np.float64), np.asarray(logits, np.float64)

@@ -38,12 +38,47 @@ def overview(results: Results) -> pd.DataFrame:
     return table[["name", "value", "low", "high"]]
 
 
+def external_tables(results: Results, metrics: dict[str, str]) -> list[Table]:
+    """The internal test split beside the external one: the macro means, then every pathology; none for a usual run."""
+    frame = results.comparison.get("external")
+    if frame is None:
+        return []
+    macro = frame["pathology"] == MACRO
+    note = (
+        "The networks, their calibration and their thresholds are those of the internal run, unchanged. Macro means "
+        "are over the labels that both cohorts can score. Average precision and F1 also change with the prevalence."
+    )
+    summary = _side_by_side(frame[macro], metrics, "Internal and external test split, macro means", note)
+    every = _side_by_side(frame[~macro], metrics, "Internal and external test split, by pathology", "")
+    return [replace(summary, download=offered(frame, "external.tsv")), every]
+
+
+def _side_by_side(frame: pd.DataFrame, metrics: dict[str, str], caption: str, note: str) -> Table:
+    rows = []
+    for row in frame.to_dict("records"):
+        name = "all, macro" if row["pathology"] == MACRO else row["pathology"]
+        sides = [
+            number(row[side], 3, row[low], row[high], "undefined")
+            for side, low, high in (
+                ("internal", "internal_low", "internal_high"),
+                ("external", "external_low", "external_high"),
+                ("difference", "low", "high"),
+            )
+        ]
+        rows.append([heading(name), words(row["model"]), words(metrics.get(row["metric"], row["metric"])), *sides])
+    columns = ["Pathology", "Model", "Metric", "Internal", "External", "External minus internal"]
+    return make_table(caption, columns, rows, note)
+
+
 def ensembles_table(results: Results, metrics: dict[str, str]) -> Table | None:
     """Ensembles over seeds and over architectures; None if there are none."""
     frame = results.comparison.get("ensembles")
     if frame is None or frame.empty:
         return None
-    note = "The mean probability of the members, with thresholds of its own from validation."
+    note = (
+        "The mean probability of the members, with thresholds of its own from validation; those of an ensemble of "
+        "folds come from out-of-fold scores, which are of single folds' networks."
+    )
     download = offered(frame, "ensembles.tsv")
     return overall_rows(frame, "ensemble", metrics, "Ensembles on the test split", note, download)
 

@@ -185,6 +185,7 @@ def _subgroups(found: Results, settings: ReportSettings) -> dict[str, Any]:
 def _beside(found: Results, evaluation: EvaluationSettings, settings: ReportSettings) -> dict[str, Any]:
     return {
         "quality_and_cost": costs.quality_and_cost_table(found),
+        "external": extras.external_tables(found, sections.DETAILED),
         "ensembles": extras.ensembles_table(found, sections.OVERALL),
         "folds": extras.folds_table(found, sections.OVERALL),
         "protocols": extras.protocols_table(found),

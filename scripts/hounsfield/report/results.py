@@ -63,10 +63,14 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
 
     baselines = config.get("baselines", {})
     scored_models = [*models, *sorted(baselines)]
+    # On an external cohort, the networks are those of another run.
+    trained = folder.with_name(config["internal"]["name"]) if "internal" in config else folder
 
-    def each(pattern: str, models: Sequence[str], text: Sequence[str] = ()) -> dict[str, dict[int, pd.DataFrame]]:
+    def each(
+        pattern: str, models: Sequence[str], text: Sequence[str] = (), of: Path = folder
+    ) -> dict[str, dict[int, pd.DataFrame]]:
         return {
-            model: {seed: read_table(folder / pattern.format(model=model, seed=seed), text) for seed in seeds}
+            model: {seed: read_table(of / pattern.format(model=model, seed=seed), text) for seed in seeds}
             for model in models
         }
 
@@ -82,7 +86,7 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
         predictions={
             model: read_table(folder / f"predictions/{model}/seed{seeds[0]}/test.tsv", NAMES) for model in scored_models
         },
-        histories=each("models/{model}/seed{seed}/history.tsv", models),
+        histories=each("models/{model}/seed{seed}/history.tsv", models, of=trained),
         comparison=comparison,
         examples={model: _examples(folder / "explanations" / model / "index.tsv") for model in models},
         pointing={

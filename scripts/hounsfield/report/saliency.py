@@ -1,7 +1,7 @@
 """Where a network looks: a map over the volume for one logit, and pictures of it for example scans."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from hounsfield.errors import TableError
 from hounsfield.progress import progress
-from hounsfield.report.examples import COLUMNS, choose_examples
+from hounsfield.report.examples import choose_examples
 from hounsfield.report.planes import draw_planes
 from hounsfield.report.pointing import Truth, pointing_game
 from hounsfield.report.settings import ReportSettings
@@ -30,6 +30,9 @@ FEWEST_VOXELS = 8
 NOISE = 0.15
 # Voxels of the average that turns the gradient's speckle into places.
 SMOOTHED = 5
+
+# (volume, pathology) -> HU and heat (z, y, x), and the method's name.
+Explain = Callable[[str, str], tuple[np.ndarray, np.ndarray, str]]
 
 
 def explain_model(
@@ -54,21 +57,28 @@ def explain_model(
     strangers = predictions.loc[~predictions["volume"].isin(network.keys), "volume"]
     if len(strangers):
         raise TableError(f"dataset: lacks the volume {strangers.iloc[0]!r} of the predictions; predict again")
-    folder.mkdir(parents=True, exist_ok=True)
     spacing = network.preprocessing.spacing
+    draw_examples(examples, network.explain, spacing, settings, folder)
+    if truth is not None:
+        table = pointing_game(predictions, network.pathologies, truth, lambda *of: network.explain(*of)[1], spacing)
+        write_table(table, folder / "pointing.tsv")
+
+
+def draw_examples(
+    examples: pd.DataFrame, explain: Explain, spacing: Sequence[float], settings: ReportSettings, folder: Path
+) -> None:
+    """Write a picture for each example (volume, pathology, ...), and index.tsv: examples, peaks, methods, pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, example in enumerate(progress(examples.to_dict("records"), len(examples), "examples")):
-        hu, heat, method = network.explain(example["volume"], example["pathology"])
+        hu, heat, method = explain(example["volume"], example["pathology"])
         # Numbered, as names of labels and volumes may hold anything.
         picture = f"{number:04d}.png"
         draw_planes(hu, heat, spacing, settings.window, folder / picture)
         peak = dict(zip(("peak_z", "peak_y", "peak_x"), np.unravel_index(heat.argmax(), heat.shape), strict=True))
         rows.append(example | peak | {"method": method, "picture": picture})
-    columns = [*COLUMNS, "peak_z", "peak_y", "peak_x", "method", "picture"]
+    columns = [*examples.columns, "peak_z", "peak_y", "peak_x", "method", "picture"]
     write_table(pd.DataFrame(rows, columns=columns), folder / "index.tsv")
-    if truth is not None:
-        table = pointing_game(predictions, network.pathologies, truth, lambda *of: network.explain(*of)[1], spacing)
-        write_table(table, folder / "pointing.tsv")
 
 
 class TrainedNetwork:

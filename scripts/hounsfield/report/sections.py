@@ -41,7 +41,18 @@ DETAILED = {
     "accuracy": "Accuracy",
     "brier": "Brier",
 }
-OWN_PLACE = ("models", "pairs", "seeds", "subgroups", "ensembles", "folds", "protocols", "calibration", "cost")
+OWN_PLACE = (
+    "models",
+    "pairs",
+    "seeds",
+    "subgroups",
+    "ensembles",
+    "folds",
+    "protocols",
+    "calibration",
+    "cost",
+    "external",
+)
 
 
 def models_table(results: Results, confidence: float) -> Table:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -28,7 +29,8 @@ def predict_split(
 ) -> pd.DataFrame:
     """Columns volume, scan, patient, then `label {pathology}` and `logit {pathology}`; a row a row of `dataset`.
 
-    `preprocessing`: that of the stored volumes. Raises CheckpointError if the network was trained on another.
+    A label that `dataset` lacks is unknown. `preprocessing`: that of the stored volumes. Raises CheckpointError if the
+    network was trained on another.
     """
     model, content = load_model(checkpoint)
     stored = PreprocessingSettings.from_config(preprocessing)
@@ -39,6 +41,7 @@ def predict_split(
     torch.set_num_threads(threads)
     precision = Precision.choose(training.amp, training.channels_last)
     pathologies = content["pathologies"]
+    dataset = dataset.assign(**{name: np.nan for name in pathologies if name not in dataset})
     batches = VolumeBatches(dataset, pathologies, store, training.batch_size, sampling="none", workers=threads)
     logits = predict_logits(
         precision.place(model), batches, stored, content["windows"], precision, training.test_time_flip

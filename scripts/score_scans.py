@@ -1,0 +1,20 @@
+"""Score one shard of new scans with a trained model."""
+
+from hounsfield.inference.findings import read_networks, score_volumes, with_points
+from hounsfield.job import run_job
+from hounsfield.tables import read_table, write_table
+from hounsfield.training.devices import lease_devices
+from hounsfield.volumes.store import VolumeStore
+
+
+def main(snakemake):
+    networks, thresholds = with_points(read_networks([snakemake.input.best]), None)
+    stored = read_table(snakemake.input.stored, text=["volume", "key"])
+    store = VolumeStore(snakemake.config["store"])
+    with lease_devices(snakemake.resources.gpu):
+        scores = score_volumes(networks, thresholds, stored[stored["key"] != ""], store, snakemake.threads)
+    write_table(scores, snakemake.output[0])
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
