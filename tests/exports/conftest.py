@@ -56,6 +56,12 @@ def save_network(path, architecture="vit3d", preprocessing=None, flip=False):
 
 
 @pytest.fixture(scope="session")
+def small_networks():
+    """Variant and options of a small network of each architecture."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
 def scans(tmp_path_factory):
     """A folder of three NIfTI files in other orientations, spacings and sizes, one of them oblique."""
     folder = tmp_path_factory.mktemp("scans")

@@ -49,6 +49,17 @@ def export(trained: Trained, folder: Path, check: Check) -> np.ndarray:
     if trained.preprocessing.antialias:
         raise ExportError("monai: MONAI has no transform like preprocessing.antialias; leave this format out")
     bundle = folder / NAME
+    write_bundle(trained, bundle)
+    with TemporaryDirectory(dir=folder, prefix=".scans-") as temporary:
+        scans = Path(temporary) / "scans"
+        scans.mkdir()
+        place_scans(check, scans)
+        table = run_bundle(bundle, scans, Path(temporary) / "scores.tsv")
+    return table[trained.pathologies].to_numpy()
+
+
+def write_bundle(trained: Trained, bundle: Path) -> None:
+    """All of the bundle but docs/README.md. Raises ExportError or OSError."""
     texts = {
         "configs/metadata.json": json.dumps(bundle_metadata(trained), indent=2) + "\n",
         "configs/inference.json": json.dumps(inference_config(trained.preprocessing), indent=2) + "\n",
@@ -58,12 +69,7 @@ def export(trained: Trained, folder: Path, check: Check) -> np.ndarray:
         with atomic_write(bundle / name) as partial:
             partial.write_text(text, encoding="utf-8")
     write_table(trained.points[POINT].rename_axis("pathology").reset_index(), bundle / "configs/operating_points.tsv")
-    write_program(trained, _made(bundle / "models") / "model.pt2")
-    with TemporaryDirectory(dir=folder, prefix=".scans-") as temporary:
-        scans = _made(Path(temporary) / "scans")
-        place_scans(check, scans)
-        table = run_bundle(bundle, scans, Path(temporary) / "scores.tsv")
-    return table[trained.pathologies].to_numpy()
+    write_program(trained, bundle / "models/model.pt2")
 
 
 def inference_config(preprocessing: PreprocessingSettings) -> dict[str, Any]:
@@ -186,8 +192,3 @@ def run_bundle(bundle: Path, scans: Path, output: Path) -> Any:
         cause = next((line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)), lines[-1])
         raise ExportError(f"monai: MONAI's runner failed: {cause[:300]}")
     return read_table(output, ["scan"])
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -30,6 +30,7 @@ def render_card(trained: Trained, facts: RunFacts, agreement: pd.DataFrame) -> s
     content = trained.content
     return engine.get_template("card.md").render(
         facts=facts,
+        architecture=trained.architecture,
         formats=list(agreement["format"]),
         agreement=agreement.to_numpy().tolist(),
         parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
