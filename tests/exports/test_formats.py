@@ -104,7 +104,7 @@ def test_what_disagrees_leaves_nothing(prepare, tmp_path):
     trained, check = prepare()
     out = tmp_path / "place/out"
     for wrong in (check.probabilities + 1e-3, np.full_like(check.probabilities, np.nan)):
-        with pytest.raises(ExportError, match="torch: probabilities differ from PyTorch's by up to .* nothing was exp"):
+        with pytest.raises(ExportError, match="torch: probabilities differ from PyTorch's"):
             export_model(trained, replace(check, probabilities=wrong), RunFacts(), ("torch", "card"), out)
         assert list(out.parent.iterdir()) == []
 
