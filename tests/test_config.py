@@ -23,6 +23,7 @@ from hounsfield.config import (
 )
 from hounsfield.errors import ConfigError
 from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.exports.settings import ExportSettings
 from hounsfield.models.create import architectures
 from hounsfield.report.settings import ReportSettings
 from hounsfield.training.settings import TrainingSettings
@@ -170,6 +171,7 @@ def test_tables_are_looked_for_before_any_work(tmp_path):
         ("training", TrainingSettings),
         ("evaluation", EvaluationSettings),
         ("report", ReportSettings),
+        ("exports", ExportSettings),
     ],
 )
 def test_schema_and_library_know_the_same_settings(block, settings):
@@ -182,7 +184,8 @@ def test_schema_and_library_know_the_same_settings(block, settings):
 
 
 def test_schema_and_library_agree_on_defaults():
-    for block, settings in (("evaluation", EvaluationSettings()), ("report", ReportSettings())):
+    blocks = {"evaluation": EvaluationSettings(), "report": ReportSettings(), "exports": ExportSettings()}
+    for block, settings in blocks.items():
         for name, described in SCHEMA["properties"][block]["properties"].items():
             assert canonical(getattr(settings, name)) == described["default"], name
 

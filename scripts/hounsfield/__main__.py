@@ -4,6 +4,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "export": "a trained network for other tools: ONNX, torch.export, MONAI, safetensors",
     "inspect": "what the workflow sees in a file or folder",
     "predict": "score new scans with a trained model",
     "store": "list, verify and prune a store of volumes",

@@ -23,3 +23,7 @@ class StoreError(HounsfieldError):
 
 class TrainingError(HounsfieldError):
     """Training that cannot go on."""
+
+
+class ExportError(HounsfieldError):
+    """A network that a format cannot take, or an export whose scores are not those of the network."""

@@ -48,7 +48,7 @@ def write_exports(
 def markdown_table(models: pd.DataFrame) -> str:
     """Models by metrics, each value with its interval; names are shown as text."""
     rows = [["Model", *SHOWN.values()], ["---", *["---"] * len(SHOWN)]]
-    rows += [[_markdown(model), *cells] for model, cells in _cells(models, "{:.3f} ({:.3f}–{:.3f})", "–")]
+    rows += [[escape_markdown(model), *cells] for model, cells in _cells(models, "{:.3f} ({:.3f}–{:.3f})", "–")]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -111,7 +111,8 @@ def _cell(row: np.ndarray, form: str, undefined: str) -> str:
     return f"{row[0]:.3f}" if np.isnan(row).any() else form.format(*row)
 
 
-def _markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """`text` as it stands, wherever markdown or HTML would see markup in it."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{character}" if character in "\\|*_`[]" else character for character in escaped)
 

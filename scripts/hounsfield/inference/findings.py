@@ -62,8 +62,8 @@ def read_networks(paths: Sequence[str | os.PathLike]) -> list[Network]:
 
 def usual_points(model: Path) -> Path:
     """results/{name}/models/{model}/seed{seed}/best.pth -> results/{name}/metrics/{model}/seed{seed}/..."""
-    model = model.absolute()
-    return model.parents[3] / "metrics" / model.parents[1].name / model.parent.name / "operating_points.tsv"
+    seed = model.absolute().parent
+    return seed.parent.parent.parent / "metrics" / seed.parent.name / seed.name / "operating_points.tsv"
 
 
 def read_points(path: str | os.PathLike, pathologies: Sequence[str]) -> pd.DataFrame:
