@@ -19,12 +19,14 @@ from hounsfield.config import (
 )
 from hounsfield.errors import HounsfieldError
 from hounsfield.provenance import code_digest
+from hounsfield.tuning.space import check_spaces
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
 
 try:
     check_config(config, yaml.safe_load(SCHEMA.read_text()))
     validate(config, str(SCHEMA))  # fills in the defaults
+    check_spaces(config, yaml.safe_load(SCHEMA.read_text()))
     if "demo" not in config:
         check_tables(config)
 except HounsfieldError as error:
@@ -75,7 +77,7 @@ def model_settings(wildcards):
     block = {
         key: value
         for key, value in config["models"][wildcards.model].items()
-        if key != "training"
+        if key not in ("training", "tune")
     }
     return canonical(block)
 
@@ -102,3 +104,28 @@ def several_nodes():
         "tasks_per_gpu": 0,
         "gres": f"gpu:{gpus}",
     }
+
+
+def search_settings(wildcards):
+    """Everything that decides the trials of a model; neither how many workers share them nor what W&B is told."""
+    tune = {
+        key: value
+        for key, value in config["tune"].items()
+        if key not in ("workers", "wandb")
+    }
+    search = {
+        "block": config["models"][wildcards.model],
+        "training": config["training"],
+        "tune": tune,
+        "preprocessing": config["preprocessing"],
+        "pathologies": config["cohort"]["pathologies"],
+        "code": code("tune.py", f"hounsfield.models.{architecture(wildcards)}"),
+    }
+    return canonical(search)
+
+
+def tuning_workers(wildcards):
+    return expand(
+        f"{RESULTS}/tuning/{wildcards.model}/workers/{{worker}}.tsv",
+        worker=range(config["tune"]["workers"]),
+    )
