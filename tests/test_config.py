@@ -16,6 +16,7 @@ from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.models.create import architectures
 from hounsfield.report.settings import ReportSettings
 from hounsfield.training.settings import TrainingSettings
+from hounsfield.tuning.settings import TuningSettings
 from hounsfield.volumes.settings import PreprocessingSettings
 
 ROOT = Path(__file__).parents[1]
@@ -123,6 +124,7 @@ def test_tables_are_looked_for_before_any_work(tmp_path):
         ("training", TrainingSettings),
         ("evaluation", EvaluationSettings),
         ("report", ReportSettings),
+        ("tune", TuningSettings),
     ],
 )
 def test_schema_and_library_know_the_same_settings(block, settings):
@@ -135,7 +137,8 @@ def test_schema_and_library_know_the_same_settings(block, settings):
 
 
 def test_schema_and_library_agree_on_defaults():
-    for block, settings in (("evaluation", EvaluationSettings()), ("report", ReportSettings())):
+    defaults = {"evaluation": EvaluationSettings(), "report": ReportSettings(), "tune": TuningSettings()}
+    for block, settings in defaults.items():
         for name, described in SCHEMA["properties"][block]["properties"].items():
             assert canonical(getattr(settings, name)) == described["default"], name
 

@@ -10,9 +10,10 @@ from optuna.trial import FrozenTrial
 from hounsfield.errors import TrainingError
 from hounsfield.tables import read_table
 from hounsfield.tuning.search import Search, remove_networks
-from hounsfield.tuning.space import values_of
+from hounsfield.tuning.space import Range, values_of
 from hounsfield.tuning.study import BASELINE, STATES
 
+ORDER = ("architecture", "variant", "options", "weights", "training", "tune")
 BEFORE, AFTER = ["number", "state", "epochs", "value"], ["seconds", "message"]
 
 
@@ -25,12 +26,19 @@ def trials_table(search: Search, trials: list[FrozenTrial]) -> pd.DataFrame:
     for trial in trials:
         history = search.study.trial_folder(trial.number) / "history.tsv"
         spent = read_table(history)["seconds"] if history.exists() else pd.Series(dtype=float)
-        row = {"number": trial.number, "state": STATES[trial.state], "epochs": len(spent), "seconds": spent.sum()}
+        row = {
+            "number": trial.number,
+            "state": STATES[trial.state],
+            "epochs": len(spent),
+            "seconds": spent.sum(min_count=1),
+        }
         row |= {name: _cell(value) for name, value in values_of(search.space, trial.params).items()}
         if trial.intermediate_values and STATES[trial.state] != "failed":
             row["value"] = trial.intermediate_values[trial.last_step]
         rows.append(row | {"message": trial.user_attrs.get("message")})
-    return pd.DataFrame(rows, columns=[*BEFORE, *search.space, *AFTER])
+    table = pd.DataFrame(rows, columns=[*BEFORE, *search.space, *AFTER])
+    whole = [name for name, parameter in search.space.items() if isinstance(parameter, Range) and parameter.whole]
+    return table.astype(dict.fromkeys(whole, "Int64"))
 
 
 def finished_trials(search: Search) -> list[FrozenTrial]:
@@ -63,6 +71,7 @@ def best_block(search: Search, model: str, trial: FrozenTrial, count: int) -> st
         "# one training. It was chosen by that number, which flatters it: judge it on the test split after retraining.",
     ]
     block = search.block(values_of(search.space, trial.params))
+    block = {key: block[key] for key in ORDER if key in block}
     return "\n".join([*lines, yaml.safe_dump({model: block}, sort_keys=False, allow_unicode=True)])
 
 
