@@ -76,6 +76,7 @@ def test_the_page_is_whole_and_safe(made_up, make_search, tmp_path):
     # Legend, history, importance, and a slice for each of three parameters.
     labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', page)
     assert len(labels) == 6 and "Importance of each parameter" in labels
+    assert "mathdefault" not in page
     assert not re.search(r"\bnan\b", re.sub(r"<style.*?</style>|data:[^\"]*", "", page, flags=re.S), re.IGNORECASE)
 
 

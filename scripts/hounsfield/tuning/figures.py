@@ -124,6 +124,8 @@ def _scale(axes: Axes, parameter: Range | Choices) -> None:
         return
     if parameter.log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
         margin = math.exp(0.04 * math.log(parameter.high / parameter.low))
         axes.set_xlim(parameter.low / margin, parameter.high * margin)
     else:

@@ -26,16 +26,11 @@ def trials_table(search: Search, trials: list[FrozenTrial]) -> pd.DataFrame:
     for trial in trials:
         history = search.study.trial_folder(trial.number) / "history.tsv"
         spent = read_table(history)["seconds"] if history.exists() else pd.Series(dtype=float)
-        row = {
-            "number": trial.number,
-            "state": STATES[trial.state],
-            "epochs": len(spent),
-            "seconds": spent.sum(min_count=1),
-        }
+        row = {"number": trial.number, "state": STATES[trial.state], "epochs": len(spent)}
         row |= {name: _cell(value) for name, value in values_of(search.space, trial.params).items()}
         if trial.intermediate_values and STATES[trial.state] != "failed":
             row["value"] = trial.intermediate_values[trial.last_step]
-        rows.append(row | {"message": trial.user_attrs.get("message")})
+        rows.append(row | {"seconds": spent.sum(min_count=1), "message": trial.user_attrs.get("message")})
     table = pd.DataFrame(rows, columns=[*BEFORE, *search.space, *AFTER])
     whole = [name for name, parameter in search.space.items() if isinstance(parameter, Range) and parameter.whole]
     return table.astype(dict.fromkeys(whole, "Int64"))
