@@ -11,7 +11,7 @@ from hounsfield.errors import TrainingError
 from hounsfield.tables import read_table
 from hounsfield.tuning.search import Search, remove_networks
 from hounsfield.tuning.space import Range, values_of
-from hounsfield.tuning.study import BASELINE, STATES
+from hounsfield.tuning.study import BASELINE, state_of
 
 ORDER = ("architecture", "variant", "options", "weights", "training", "tune")
 BEFORE, AFTER = ["number", "state", "epochs", "value"], ["seconds", "message"]
@@ -26,9 +26,9 @@ def trials_table(search: Search, trials: list[FrozenTrial]) -> pd.DataFrame:
     for trial in trials:
         history = search.study.trial_folder(trial.number) / "history.tsv"
         spent = read_table(history)["seconds"] if history.exists() else pd.Series(dtype=float)
-        row = {"number": trial.number, "state": STATES[trial.state], "epochs": len(spent)}
+        row = {"number": trial.number, "state": state_of(trial), "epochs": len(spent)}
         row |= {name: _cell(value) for name, value in values_of(search.space, trial.params).items()}
-        if trial.intermediate_values and STATES[trial.state] != "failed":
+        if trial.intermediate_values and state_of(trial) != "failed":
             row["value"] = trial.intermediate_values[trial.last_step]
         rows.append(row | {"seconds": spent.sum(min_count=1), "message": trial.user_attrs.get("message")})
     table = pd.DataFrame(rows, columns=[*BEFORE, *search.space, *AFTER])
@@ -40,9 +40,8 @@ def finished_trials(search: Search) -> list[FrozenTrial]:
     """All trials of the study, their networks removed. Raises TrainingError if none came to its end."""
     trials = search.study.open().get_trials()
     for trial in trials:
-        if trial.state.is_finished():  # a process that was killed may not have come to it
-            remove_networks(search.study.trial_folder(trial.number))
-    if not any(STATES[trial.state] == "complete" for trial in trials):
+        remove_networks(search.study.trial_folder(trial.number))
+    if not any(state_of(trial) == "complete" for trial in trials):
         reason = next((trial.user_attrs.get("message") for trial in trials), None)
         raise TrainingError(
             f"none of {len(trials)} trials came to its end; the first said: {reason or 'nothing'};"
@@ -53,7 +52,7 @@ def finished_trials(search: Search) -> list[FrozenTrial]:
 
 def best_trial(search: Search, trials: list[FrozenTrial]) -> FrozenTrial:
     """Of the trials that were trained to the end the best, the earliest of equals."""
-    complete = [trial for trial in trials if STATES[trial.state] == "complete"]
+    complete = [trial for trial in trials if state_of(trial) == "complete"]
     sign = -1 if search.settings.lower_is_better else 1
     return max(complete, key=lambda trial: (sign * trial.value, -trial.number))
 

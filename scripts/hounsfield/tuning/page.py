@@ -18,7 +18,7 @@ from hounsfield.tuning import figures
 from hounsfield.tuning.outcome import best_block, best_trial, finished_trials, trials_table
 from hounsfield.tuning.search import Search
 from hounsfield.tuning.space import Choices, Range
-from hounsfield.tuning.study import BASELINE
+from hounsfield.tuning.study import BASELINE, state_of
 
 METRICS = {"roc_auc_macro": "macro AUROC", "average_precision_macro": "macro average precision", "loss": "loss"}
 MOST_ROWS = 500
@@ -55,7 +55,7 @@ def _answer(search: Search, trials: Sequence[FrozenTrial], best: FrozenTrial) ->
         "gain": gain if best.number != BASELINE else None,
         "metric": METRICS[search.settings.metric],
         "lower_is_better": search.settings.lower_is_better,
-        "counts": Counter(trial.state.name for trial in trials),
+        "counts": Counter(map(state_of, trials)),
         "rungs": search.rungs,
         "reduction": search.settings.reduction,
         "parameters": _parameters(search, best),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +12,17 @@ from typing import Any
 import pandas as pd
 import torch
 from optuna import Study
-from optuna.trial import Trial, TrialState
 
 from hounsfield.config import canonical, merged
 from hounsfield.errors import ConfigError, TrainingError
 from hounsfield.tables import read_table
-from hounsfield.training.checkpoints import load_checkpoint
+from hounsfield.training.checkpoints import LAST, load_checkpoint
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.training.trainer import train_model
 from hounsfield.tuning.settings import TuningSettings
 from hounsfield.tuning.space import Space, search_space, values_of, with_values
-from hounsfield.tuning.study import STATES, SharedStudy
+from hounsfield.tuning.study import Leg, SharedStudy, fail, report, state_of
 
 # What ends one trial and says nothing of the others.
 FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)
@@ -76,7 +75,7 @@ class Search:
         parts += [{name: str(parameter) for name, parameter in self.space.items()}]
         digest = hashlib.blake2b(json.dumps(canonical(parts)).encode(), digest_size=8).hexdigest()
         folder = Path(self.spec["directory"]) / digest
-        return SharedStudy(folder, self.space, settings.lower_is_better, settings.reduction, settings.seed)
+        return SharedStudy(folder, self.space, self.rungs, settings.lower_is_better, settings.reduction, settings.seed)
 
     def block(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The model's block of the configuration with the values of a trial, trained as long as the last rung."""
@@ -108,57 +107,47 @@ def search_spec(settings: Mapping[str, Any], config: Mapping[str, Any], model: s
 
 
 def work(search: Search) -> pd.DataFrame:
-    """Train trials until there are as many as wanted and none is left to be taken up; those trained here and how.
+    """Train trials from rung to rung until nothing is left to do for this worker; what it did.
 
-    Columns: number, state. Raises TableError or StoreError; Interrupted after a signal.
+    Columns: number, epochs, state after them. Raises TableError or StoreError; Interrupted after a signal.
     """
     study, done = search.study.open(), []
     while True:
-        with search.study.claimed(study, search.settings.trials) as trial:
-            if trial is None:
-                return pd.DataFrame(done, columns=["number", "state"])
-            state = run_trial(study, trial, search)
-        done.append({"number": trial.number, "state": STATES[state]})
+        with search.study.claimed(study, search.settings.trials) as leg:
+            if leg is None:
+                return pd.DataFrame(done, columns=["number", "epochs", "state"])
+            run_leg(study, leg, search)
+        trial = study.get_trials(deepcopy=False)[leg.trial.number]
+        done.append({"number": trial.number, "epochs": leg.rung, "state": state_of(trial)})
+        log.info("trial %d: %s", trial.number, state_of(trial))
 
 
-def run_trial(study: Study, trial: Trial, search: Search) -> TrialState:
-    """Train a trial until a rung or its failure ends it, and write down how it ended."""
-    log.info("trial %d: %s", trial.number, trial.params or "the configuration as it is")
-    folder = search.study.trial_folder(trial.number)
+def run_leg(study: Study, leg: Leg, search: Search) -> None:
+    """Train a trial to its rung, from its own checkpoint if it has one, and write down how that ended."""
+    trial, folder = leg.trial, search.study.trial_folder(leg.trial.number)
+    log.info("trial %d to epoch %d: %s", trial.number, leg.rung, trial.params or "the configuration as it is")
     try:
         job = search.job(values_of(search.space, trial.params), folder)
-        state = _climb(trial, job, search)
+        if leg.rung not in trial.intermediate_values:
+            # On the one schedule that ends at the last rung, whichever rung this is.
+            train_model(job, stop_after=leg.rung)
+            report(study, trial, leg.rung, _validated(job, search.settings.metric))
     except FAILURES as error:
         log.warning("trial %d failed: %s", trial.number, error)
-        trial.set_user_attr("message", str(error).splitlines()[0])
-        state = TrialState.FAIL
-    value = reported(trial)[search.rungs[-1]] if state == TrialState.COMPLETE else None
-    study.tell(trial, value, state=state)
-    remove_networks(folder)
-    log.info("trial %d: %s", trial.number, STATES[state])
-    return state
+        fail(study, trial, (str(error).splitlines() or [type(error).__name__])[0])
+        remove_networks(folder)
+        return
+    ended = leg.rung == search.rungs[-1]
+    if ended:
+        study.tell(trial.number, study.get_trials(deepcopy=False)[trial.number].intermediate_values[leg.rung])
+    remove_networks(folder, keep=() if ended else (LAST,))
 
 
-def reported(trial: Trial) -> dict[int, float]:
-    """The trial's value at each rung that it has reached, also before an interruption."""
-    return trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-
-
-def remove_networks(folder: Path) -> None:
-    """Remove the checkpoints of a trial that has ended: its history says all that is asked of it."""
+def remove_networks(folder: Path, keep: Sequence[str] = ()) -> None:
+    """Remove the checkpoints of a trial but for those to go on from: its history says all that is asked of it."""
     for path in folder.glob("*.pth"):
-        path.unlink()
-
-
-def _climb(trial: Trial, job: TrainingJob, search: Search) -> TrialState:
-    """From rung to rung, each time from the trial's own checkpoint, on the one schedule that ends at the last rung."""
-    for rung in search.rungs:
-        if rung not in reported(trial):
-            train_model(job, stop_after=rung)
-            trial.report(_validated(job, search.settings.metric), rung)
-        if rung != search.rungs[-1] and trial.should_prune():
-            return TrialState.PRUNED
-    return TrialState.COMPLETE
+        if path.name not in keep:
+            path.unlink()
 
 
 def _validated(job: TrainingJob, metric: str) -> float:

@@ -17,7 +17,7 @@ class TuningSettings:
     trials: in all, the first of them the configuration as it is. workers: jobs that share them. metric: what is
     compared, on validation. seed: of the draws and of the trainings. rungs: epochs after which trials are compared, the
     last one the length of a whole training; None for a ninth, a third and all of the model's epochs. reduction: of so
-    many trials one is continued at a rung. wandb: mode of W&B for the trials. space: parameters, see
+    many trials one goes on at a rung. wandb: mode of W&B for the trials. space: parameters, see
     `hounsfield.tuning.space`.
     """
 
