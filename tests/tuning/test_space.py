@@ -9,7 +9,7 @@ from hounsfield.config import check_config
 from hounsfield.errors import ConfigError
 from hounsfield.models.create import architectures
 from hounsfield.tuning.settings import TuningSettings
-from hounsfield.tuning.space import Choices, Range, check_spaces, search_space, values_of, with_values
+from hounsfield.tuning.space import Choices, Range, check_tuning, search_space, values_of, with_values
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -27,7 +27,7 @@ def config_with(space, architecture="resnet3d"):
 @pytest.mark.parametrize("architecture", architectures())
 def test_the_space_of_each_architecture_is_sound(architecture):
     assert "training.learning_rate" in search_space(architecture)
-    check_spaces(config_with({}, architecture), SCHEMA)
+    check_tuning(config_with({}, architecture), SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,17 @@ def test_the_space_of_each_architecture_is_sound(architecture):
 )
 def test_what_cannot_be_searched_is_named_in_one_line(name, written, problem):
     with pytest.raises(ConfigError) as error:
-        check_spaces(config_with({name: written}), SCHEMA)
+        check_tuning(config_with({name: written}), SCHEMA)
     lines = str(error.value).splitlines()
     assert len(lines) == 1 and lines[0].startswith("config: tune.space") and problem in lines[0]
+
+
+def test_losses_that_differ_and_rungs_that_fall_are_refused_before_any_work():
+    config = config_with({})
+    for tune, problem in (({"metric": "loss"}, "cannot compare different losses"), ({"rungs": [3, 2]}, "rising")):
+        with pytest.raises(ConfigError, match=problem):
+            check_tuning(config | {"tune": {"space": {}, **tune}}, SCHEMA)
+    check_tuning(config | {"tune": {"space": {"training.loss.kind": None}, "metric": "loss"}}, SCHEMA)
 
 
 def test_what_can_be_searched_passes():
@@ -61,7 +69,7 @@ def test_what_can_be_searched_passes():
         "variant": {"choices": ["10", "18"]},
         "options.widen_factor": {"low": 0.25, "high": 1},
     }
-    check_spaces(config_with(space), SCHEMA)
+    check_tuning(config_with(space), SCHEMA)
 
 
 def test_later_blocks_replace_a_parameter_as_a_whole():

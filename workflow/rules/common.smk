@@ -19,14 +19,14 @@ from hounsfield.config import (
 )
 from hounsfield.errors import HounsfieldError
 from hounsfield.provenance import code_digest
-from hounsfield.tuning.space import check_spaces
+from hounsfield.tuning.space import check_tuning
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
 
 try:
     check_config(config, yaml.safe_load(SCHEMA.read_text()))
     validate(config, str(SCHEMA))  # fills in the defaults
-    check_spaces(config, yaml.safe_load(SCHEMA.read_text()))
+    check_tuning(config, yaml.safe_load(SCHEMA.read_text()))
     if "demo" not in config:
         check_tables(config)
 except HounsfieldError as error:

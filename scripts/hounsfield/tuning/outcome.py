@@ -37,8 +37,10 @@ def trials_table(search: Search, trials: list[FrozenTrial]) -> pd.DataFrame:
 
 
 def finished_trials(search: Search) -> list[FrozenTrial]:
-    """All trials of the study, their networks removed. Raises TrainingError if none came to its end."""
+    """All trials of the study, their networks removed. Raises TrainingError if it is gone or none came to its end."""
     trials = search.study.open().get_trials()
+    if not trials:
+        raise TrainingError(f"{search.study.folder}: holds no trial any more; search again with --forcerun tune")
     for trial in trials:
         remove_networks(search.study.trial_folder(trial.number))
     if not any(state_of(trial) == "complete" for trial in trials):

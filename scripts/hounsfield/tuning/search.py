@@ -21,7 +21,7 @@ from hounsfield.training.job import TrainingJob
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.training.trainer import train_model
 from hounsfield.tuning.settings import TuningSettings
-from hounsfield.tuning.space import Space, search_space, values_of, with_values
+from hounsfield.tuning.space import Space, check_comparable, search_space, values_of, with_values
 from hounsfield.tuning.study import Leg, SharedStudy, fail, report, state_of
 
 # What ends one trial and says nothing of the others.
@@ -50,10 +50,7 @@ class Search:
         training = {key: value for key, value in spec.items() if key != "tune"}
         settings = TuningSettings.from_config(spec["tune"])
         search = cls(training | {"seed": settings.seed}, settings, spec["block"].get("tune", {}).get("space", {}))
-        if settings.lower_is_better and any(name.startswith("training.loss") for name in search.space):
-            raise ConfigError(
-                "config: tune.metric: loss cannot compare different losses; give training.loss.kind: null in tune.space"
-            )
+        check_comparable(settings.metric, search.space)
         return search
 
     @cached_property

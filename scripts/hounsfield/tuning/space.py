@@ -8,6 +8,7 @@ from typing import Any
 from hounsfield.config import check_config, merged
 from hounsfield.errors import ConfigError
 from hounsfield.settings import settings_from
+from hounsfield.tuning.settings import TuningSettings
 
 # What training starts from counts as given, and how long it goes is what the rungs say.
 NOT_SEARCHED = ("training.epochs", "training.gpu", "training.nodes")
@@ -93,12 +94,20 @@ def model_space(config: Mapping[str, Any], model: str) -> Space:
     return search_space(block["architecture"], config["tune"]["space"], block.get("tune", {}).get("space", {}))
 
 
-def check_spaces(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Raise ConfigError if a space holds a value that the configuration's `schema` does not allow."""
-    models = config["models"]
-    if not config["tune"]["space"] and not any("tune" in block for block in models.values()):
-        return
+def check_comparable(metric: str, space: Space) -> None:
+    """Raise ConfigError if trials of the space would be compared by a loss that is not the same for all of them."""
+    if metric == "loss" and any(name.startswith("training.loss") for name in space):
+        raise ConfigError(
+            "config: tune.metric: loss cannot compare different losses; give training.loss.kind: null in tune.space"
+        )
+
+
+def check_tuning(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raise ConfigError if the search cannot be, or a space holds a value that the configuration's `schema` forbids."""
+    models, settings = config["models"], TuningSettings.from_config(config["tune"])
     spaces = {model: model_space(config, model) for model in models}
+    for space in spaces.values():
+        check_comparable(settings.metric, space)
     for place in range(max(len(parameter.samples) for space in spaces.values() for parameter in space.values())):
         blocks = {}
         for model, space in spaces.items():
