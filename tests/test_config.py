@@ -27,6 +27,7 @@ from hounsfield.exports.settings import ExportSettings
 from hounsfield.models.create import architectures
 from hounsfield.report.settings import ReportSettings
 from hounsfield.training.settings import TrainingSettings
+from hounsfield.tuning.settings import TuningSettings
 from hounsfield.volumes.settings import PreprocessingSettings
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +173,7 @@ def test_tables_are_looked_for_before_any_work(tmp_path):
         ("evaluation", EvaluationSettings),
         ("report", ReportSettings),
         ("exports", ExportSettings),
+        ("tune", TuningSettings),
     ],
 )
 def test_schema_and_library_know_the_same_settings(block, settings):
@@ -185,7 +187,7 @@ def test_schema_and_library_know_the_same_settings(block, settings):
 
 def test_schema_and_library_agree_on_defaults():
     blocks = {"evaluation": EvaluationSettings(), "report": ReportSettings(), "exports": ExportSettings()}
-    for block, settings in blocks.items():
+    for block, settings in (blocks | {"tune": TuningSettings()}).items():
         for name, described in SCHEMA["properties"][block]["properties"].items():
             assert canonical(getattr(settings, name)) == described["default"], name
 

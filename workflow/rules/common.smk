@@ -27,6 +27,7 @@ from hounsfield.config import (
 from hounsfield.errors import HounsfieldError
 from hounsfield.inference.scans import files_digest
 from hounsfield.provenance import code_digest
+from hounsfield.tuning.space import check_tuning
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
 # Where results lie in object storage, only Snakemake knows what is there.
@@ -46,6 +47,7 @@ try:
         config.clear()
         config.update(changed)
     COMPLETE_BASELINES = complete_baselines(config)
+    check_tuning(config, yaml.safe_load(SCHEMA.read_text()))
     if config["input"]:
         check_input(config)
     elif "demo" not in config:
@@ -142,7 +144,7 @@ def model_settings(wildcards):
     block = {
         key: value
         for key, value in config["models"][wildcards.model].items()
-        if key != "training"
+        if key not in ("training", "tune")
     }
     return canonical(block)
 
@@ -210,3 +212,28 @@ def several_nodes():
         "tasks_per_gpu": 0,
         "gres": f"gpu:{gpus}",
     }
+
+
+def search_settings(wildcards):
+    """Everything that decides the trials of a model; neither how many workers share them nor what W&B is told."""
+    tune = {
+        key: value
+        for key, value in config["tune"].items()
+        if key not in ("workers", "wandb")
+    }
+    search = {
+        "block": config["models"][wildcards.model],
+        "training": config["training"],
+        "tune": tune,
+        "preprocessing": config["preprocessing"],
+        "pathologies": config["cohort"]["pathologies"],
+        "code": code("tune.py", f"hounsfield.models.{architecture(wildcards)}"),
+    }
+    return canonical(search)
+
+
+def tuning_workers(wildcards):
+    return expand(
+        f"{RESULTS}/tuning/{wildcards.model}/workers/{{worker}}.tsv",
+        worker=range(config["tune"]["workers"]),
+    )

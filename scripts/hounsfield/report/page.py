@@ -1,15 +1,11 @@
 """One self-contained page: which model is best, where, on whom, and how to do it again."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from scipy.special import expit, logit
 
@@ -18,6 +14,7 @@ from hounsfield.files import atomic_write
 from hounsfield.report import costs, curves, environment, extras, figures, sections, subgroups
 from hounsfield.report.answers import best_first, best_model, caveats, verdict
 from hounsfield.report.pictures import embedded
+from hounsfield.report.rendering import render
 from hounsfield.report.results import Results, read_results, scored
 from hounsfield.report.settings import ReportSettings
 from hounsfield.report.svg import legend
@@ -87,21 +84,6 @@ def _again(found: Results, config: Mapping[str, Any], evaluation: EvaluationSett
         "stages": costs.stages_table(found),
         "total_time": costs.total_time(found),
     }
-
-
-def render(content: Mapping[str, Any]) -> str:
-    """The page's HTML; everything that is not marked as markup is escaped."""
-    loader = PackageLoader("hounsfield.report", ".")
-    engine = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    engine.filters["decimal"] = decimal
-    files = resources.files("hounsfield.report")
-    parts = {"css": "page.css", "js": "page.js"}
-    texts = {key: Markup(files.joinpath(name).read_text(encoding="utf-8")) for key, name in parts.items()}
-    # The browser runs this script and no other, and asks no network for anything.
-    script = base64.b64encode(hashlib.sha256(texts["js"].encode()).digest()).decode()
-    return engine.get_template("page.html").render(**content, **texts, script_digest=script)
 
 
 def _answer(found: Results) -> dict[str, Any]:

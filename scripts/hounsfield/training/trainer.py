@@ -74,16 +74,18 @@ class Training:
         return -(-len(self.train) // self.job.training.accumulate)
 
 
-def train_model(job: TrainingJob, world: World = ALONE) -> None:
+def train_model(job: TrainingJob, world: World = ALONE, stop_after: int | None = None) -> None:
     """Train to the end, going on from last.pth if it is this job's, and write the results into `job.directory`.
 
-    world: the processes that do it together; by default this one alone.
+    world: the processes that do it together; by default this one alone. stop_after: pause once so many epochs are
+    done, on the way to all of them: schedule and results are those of a run that was not paused.
     Raises TrainingError, TableError, StoreError, ConfigError or CheckpointError; Interrupted after a signal.
     """
     training, state = prepare(job, world)
+    until = min(job.training.epochs, stop_after or job.training.epochs)
     with catch_signals() as training.interruption:
         tracker = _tracker(state, training)
-        while state.epoch < job.training.epochs and not state.finished:
+        while state.epoch < until and not state.finished:
             started = train_epoch(state, training)
             row = validate_epoch(state, training, started)
             tracker.log(row, state.epoch)
