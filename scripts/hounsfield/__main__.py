@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = {
     "inspect": "what the workflow sees in a file or folder",
+    "plan": "propose settings for a cohort and this machine",
     "predict": "score new scans with a trained model",
     "store": "list, verify and prune a store of volumes",
 }
