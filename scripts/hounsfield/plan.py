@@ -32,7 +32,6 @@ TO_BE_PROPOSED = {"preprocessing": {"spacing": [1, 1, 1], "shape": [64, 64, 64]}
 DEFAULTS = {"seed": 0, "seeds": [0], "store": "results/store", "split": {}, "training": {}}
 HOURS_ON_GPU, HOURS_ON_CPU = 12.0, 1.0
 READERS = 4
-BUSY = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,10 +109,9 @@ def plan(config: dict[str, Any], hours: float | None, sample: int) -> tuple[Coho
 
         def measure(name: str, grid: Grid, batch: int, recompute: bool) -> Cost:
             block = config["models"][name]
-            training = merged(
-                merged(config["training"], block.get("training", {})), {"gradient_checkpointing": recompute}
-            )
-            return measure_training(block, training, len(cohort.pathologies), grid, batch, cores)
+            own = merged(block.get("training", {}), {"gradient_checkpointing": recompute})
+            training, labels = merged(config["training"], own), len(cohort.pathologies)
+            return measure_training(block, training, labels, grid, batch, cores, machine.busy and not machine.gpus)
 
         return facts, machine, propose(facts, machine, config, hours, measure)
 

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from hounsfield.volumes.store import VolumeStore
 
 TIMED = 4  # steps after a first one; the fastest counts, as other work on the machine only ever slows one down
 STEEPEST = 2.0  # attention's memory and time grow with the square of the voxels
+SPEED_UP = 0.7  # of each further core
 STATE_BYTES = 16  # of a parameter in training: float32 weight, gradient, and AdamW's two moments
 
 
@@ -85,11 +87,19 @@ def power_law(points: Mapping[int, Cost], voxels: int) -> Cost:
 
 
 def measure_training(
-    block: Mapping[str, Any], training: Mapping[str, Any], labels: int, grid: Grid, batch: int, threads: int
+    block: Mapping[str, Any],
+    training: Mapping[str, Any],
+    labels: int,
+    grid: Grid,
+    batch: int,
+    threads: int,
+    busy: bool = False,
 ) -> Cost:
     """Train the model of `block` for a few steps on volumes of noise of `grid`, `labels` labels each.
 
-    training: the training block with the model's changes. Raises ConfigError, and torch's error if memory is short.
+    training: the training block with the model's changes. busy: whether other work takes the cores: threads that wait
+    for one another then tell nothing, and the time is that of one core's work, divided by what more cores would give.
+    Raises ConfigError, and torch's error if memory is short.
     """
     changes = {"batch_size": batch, "accumulate": 1, "gpu": 1, "nodes": 1, "compile": False, "cache_gb": 1}
     own = {key: value for key, value in block.items() if key != "training"} | {"weights": None}
@@ -104,9 +114,9 @@ def measure_training(
             preprocessing=PreprocessingSettings(grid.spacing, grid.shape),
             training=TrainingSettings.from_config(merged(dict(training), changes)),
             block=own,
-            threads=threads,
+            threads=1 if busy else threads,
         )
-        return _measure(job)
+        return _measure(job, time.process_time, 1 + SPEED_UP * (threads - 1)) if busy else _measure(job)
 
 
 def _noise(store: VolumeStore, grid: Grid, labels: tuple[str, ...], count: int) -> pd.DataFrame:
@@ -118,18 +128,20 @@ def _noise(store: VolumeStore, grid: Grid, labels: tuple[str, ...], count: int) 
     return pd.DataFrame(rows).assign(**{name: np.arange(count + 1) % 2 for name in labels})
 
 
-def _measure(job: TrainingJob) -> Cost:
+def _measure(job: TrainingJob, clock: Callable[[], float] = time.perf_counter, speed_up: float = 1.0) -> Cost:
     base = _reset_peak()
     training, state = prepare(job)
-    rates = []
+    seconds = []
     for epoch in range(1 + TIMED):  # each of one step
         state.epoch, state.window, state.loss_sum = epoch, 0, 0.0
-        rates.append(train_epoch(state, training)["samples_per_second"])
+        started = clock()
+        train_epoch(state, training)  # ends by waiting for the losses, and so for the GPU
+        seconds.append((clock() - started) / speed_up / job.training.batch_size)
         if epoch == 0:
             _reset_peak()  # compiling and choosing algorithms takes memory of its own
     fixed = STATE_BYTES * sum(parameter.numel() for parameter in state.model.parameters())
     peak = _peak() - base - fixed
-    return Cost(1 / max(rates[1:]), max(0.0, peak) / job.training.batch_size, fixed)
+    return Cost(min(seconds[1:]), max(0.0, peak) / job.training.batch_size, fixed)
 
 
 def _reset_peak() -> float:

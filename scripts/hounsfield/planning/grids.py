@@ -1,4 +1,4 @@
-"""The grids to choose from: one field of view, from the finest voxels worth storing to the coarsest worth training on."""
+"""The grids to choose from: one field of view, from the finest voxels worth storing to the coarsest of use."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,8 @@ import numpy as np
 
 COARSENING = 1.03
 ANISOTROPY = 2.0
-MULTIPLE = 16
+MULTIPLE = 8
+PATCH = 16  # of a transformer that names none
 COARSEST_LONGEST = 64  # voxels of the longest axis
 MARGIN_MM = 5.0
 
@@ -42,7 +43,7 @@ def side_multiple(models: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
     """What each side of the shape must divide by: MULTIPLE, and the patches of the transformers among `models`."""
     sides = [MULTIPLE] * 3
     for block in models:
-        patch = block.get("options", {}).get("patch_size", MULTIPLE) if block["architecture"] == "vit3d" else MULTIPLE
+        patch = block.get("options", {}).get("patch_size", PATCH) if block["architecture"] == "vit3d" else MULTIPLE
         patches = [patch] * 3 if isinstance(patch, int) else patch
         sides = [math.lcm(side, int(patch)) for side, patch in zip(sides, patches, strict=True)]
     return tuple(sides)
@@ -66,8 +67,8 @@ def ladder(view: np.ndarray, finest: np.ndarray, multiple: tuple[int, int, int])
 
 
 def _grid(view: np.ndarray, spacing: np.ndarray, finest: np.ndarray, multiple: tuple[int, int, int]) -> Grid:
-    """The nearest shape that divides by `multiple`, with voxels that then fill the view, but are not below `finest`."""
+    """The next shape that divides by `multiple`, with voxels that then fill the view, but are not below `finest`."""
     sides = np.array(multiple)
-    shape = np.maximum(1, np.rint(view / spacing / sides)).astype(int) * sides
+    shape = np.ceil(view / spacing / sides - 1e-6).astype(int) * sides
     filling = np.maximum(view / shape, finest)
     return Grid(tuple(math.ceil(mm * 100) / 100 for mm in filling.tolist()), tuple(shape.tolist()))

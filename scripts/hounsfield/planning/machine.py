@@ -10,6 +10,7 @@ import torch
 
 from hounsfield.training.devices import count_gpus
 
+BUSY_SHARE = 0.75  # of the cores, in use over the last minute
 CGROUP = Path("/sys/fs/cgroup")
 # Limit and use of a container's memory, in versions 2 and 1 of the kernel's control groups.
 LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
@@ -19,7 +20,7 @@ LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "me
 class Machine:
     """cores: CPU cores. memory, disk: free bytes, the disk's where the store lies or will lie.
 
-    gpus: how many; gpu_name and gpu_memory (bytes) of the first.
+    gpus: how many; gpu_name and gpu_memory (bytes) of the first. busy: whether other work takes the cores.
     """
 
     cores: int
@@ -28,6 +29,7 @@ class Machine:
     gpus: int = 0
     gpu_name: str = ""
     gpu_memory: float = 0.0
+    busy: bool = False
 
     def __str__(self) -> str:
         gpus = f"{self.gpus} x {self.gpu_name} ({self.gpu_memory / 1e9:.0f} GB)" if self.gpus else "no GPU"
@@ -45,7 +47,9 @@ def inspect_machine(store: str | os.PathLike) -> Machine:
         gpus = max(count_gpus(), torch.cuda.device_count())
         name, memory = properties.name, float(properties.total_memory)
     disk = shutil.disk_usage(existing_parent(Path(store))).free
-    return Machine(len(os.sched_getaffinity(0)), free_memory(), float(disk), gpus, name, memory)
+    cores = len(os.sched_getaffinity(0))
+    busy = os.getloadavg()[0] > BUSY_SHARE * cores
+    return Machine(cores, free_memory(), float(disk), gpus, name, memory, busy)
 
 
 def existing_parent(path: Path) -> Path:

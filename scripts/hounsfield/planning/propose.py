@@ -94,7 +94,7 @@ def propose(
     epochs = rules.epochs(facts.volumes["train"])
     if task.too_slow(fits):
         count = max(LEAST_EPOCHS, int(task.seconds / task.epoch_seconds(fits)))
-        epochs = Choice(min(epochs.value, count), f"what {hours:g} hours allow even on the coarsest grid")
+        epochs = Choice(min(epochs.value, count), f"what {hours:g} h allow, even on the coarsest grid")
     choices = {
         ("threads",): rules.threads(machine, task.jobs),
         ("preprocessing", "spacing"): rules.spacing(grid, finest, limit),
@@ -114,7 +114,7 @@ def propose(
         gigabytes=stored.bytes / 1e9,
         preprocessing_hours=stored.seconds / 3600 / machine.cores,
         training_hours={name: epochs.value * task.epoch_seconds({name: fit}) / 3600 for name, fit in fits.items()},
-        warnings=tuple(_warnings(facts, stored.fits, epochs.value * task.epoch_seconds(fits), task)),
+        warnings=tuple(_warnings(facts, machine, stored.fits, epochs.value * task.epoch_seconds(fits), task)),
     )
 
 
@@ -165,7 +165,7 @@ def _finest(grids: list[Grid], task: Task, costs: Costs) -> tuple[Grid, dict[str
         if tight:
             limit = f"the finest whose batches fit the memory ({tight[0]})"
         elif task.too_slow(fits):
-            limit = f"the finest that trains {len(fits)} x {task.seeds} networks in {task.seconds / 3600:g} hours"
+            limit = f"the finest that trains {len(fits)} x {task.seeds} networks in {task.seconds / 3600:g} h"
         else:
             return grid, fits, limit
     fits = {name: fit_model(name, grids[-1], task, costs) for name in task.models}
@@ -247,7 +247,7 @@ def _repeated(
     return again
 
 
-def _warnings(facts: CohortFacts, fits_disk: bool, seconds: float, task: Task) -> list[str]:
+def _warnings(facts: CohortFacts, machine: Machine, fits_disk: bool, seconds: float, task: Task) -> list[str]:
     lines = [
         f"{name}: {count} positive training scans are few to learn from"
         for name, count in facts.positives.items()
@@ -256,6 +256,8 @@ def _warnings(facts: CohortFacts, fits_disk: bool, seconds: float, task: Task) -
     lines += [f"refused: {error}" for error in facts.refused]
     if not fits_disk:
         lines.append("the disk has too little room for the store; name another with `store`")
+    if machine.busy:
+        lines.append("this machine was busy: steps were timed by the work of one core, which is less certain")
     if seconds > 1.05 * task.seconds:
         lines.append(f"training takes about {seconds / 3600:.1f} hours even so; give more --hours, or fewer models")
     return lines
