@@ -5,7 +5,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,7 +56,7 @@ class Costs:
         """Cost on `grid`; between and beyond the measured ones, by the power law of the two nearest."""
         points = self.known.setdefault((name, recompute), {})
         for probe in self.probes if not points else ():
-            points[probe.voxels] = self.measure(name, probe, 2, recompute)
+            points[probe.voxels] = self._measured(name, probe, 2, recompute, Cost(0.0, math.inf, 0.0))
         return power_law(points, grid.voxels)
 
     def refine(self, name: str, grid: Grid, batch: int, recompute: bool) -> bool:
@@ -64,8 +64,16 @@ class Costs:
         points = self.known.setdefault((name, recompute), {})
         fresh = grid.voxels not in points
         if fresh:
-            points[grid.voxels] = self.measure(name, grid, batch, recompute)
+            expected = power_law(points, grid.voxels)
+            points[grid.voxels] = self._measured(name, grid, batch, recompute, replace(expected, bytes=math.inf))
         return fresh
+
+    def _measured(self, name: str, grid: Grid, batch: int, recompute: bool, too_large: Cost) -> Cost:
+        """The measured cost; `too_large` where the GPU's memory ran out."""
+        try:
+            return self.measure(name, grid, batch, recompute)
+        except torch.OutOfMemoryError:
+            return too_large
 
 
 def power_law(points: Mapping[int, Cost], voxels: int) -> Cost:

@@ -94,7 +94,7 @@ def propose(
     epochs = rules.epochs(facts.volumes["train"])
     if task.too_slow(fits):
         count = max(LEAST_EPOCHS, int(task.seconds / task.epoch_seconds(fits)))
-        epochs = Choice(min(epochs.value, count), f"what {hours:g} h allow, even on the coarsest grid")
+        epochs = Choice(min(epochs.value, count), f"what fits into {hours:g} h on the coarsest grid")
     choices = {
         ("threads",): rules.threads(machine, task.jobs),
         ("preprocessing", "spacing"): rules.spacing(grid, finest, limit),
@@ -122,14 +122,14 @@ def plan_task(facts: CohortFacts, machine: Machine, config: Mapping[str, Any], h
     """What the configuration asks for."""
     training = config.get("training", {})
     processes = training.get("gpu", 1) * training.get("nodes", 1) if machine.gpus else 1
-    jobs = max(1, machine.gpus // processes)
+    jobs = max(1, min(machine.gpus // processes, len(config["models"]) * len(config["seeds"])))
     return Task(
         models=config["models"],
         volumes=facts.volumes,
         epochs=rules.epochs(facts.volumes["train"]).value,
         effective=rules.effective_batch(facts.volumes["train"], processes).value,
         seeds=len(config["seeds"]),
-        jobs=min(jobs, len(config["models"]) * len(config["seeds"])),
+        jobs=jobs,
         processes=processes,
         room=rules.memory_room(machine, jobs),
         seconds=3600 * hours,
