@@ -103,7 +103,7 @@ def test_a_model_that_fits_nowhere_is_named():
 
 
 def test_epochs_are_given_up_last_and_it_is_said():
-    proposal, config = proposed(hours=0.01)
+    proposal, config = proposed(hours=0.001)
     assert max(config["preprocessing"]["shape"]) == 64
     assert config["training"]["epochs"] == 5
     assert any("more --hours" in line for line in proposal.warnings)

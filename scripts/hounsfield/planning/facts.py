@@ -102,7 +102,7 @@ def needed_extent(volume: Volume) -> np.ndarray:
     parts, count = ndimage.label(ndimage.binary_opening(body, np.ones((1, 3, 3))))
     if not count:
         return extent
-    largest = ndimage.find_objects(parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]))[0]
+    largest = ndimage.find_objects(parts)[np.argmax(np.bincount(parts.ravel())[1:])]
     first = np.array([part.start for part in largest]) * steps * spacing
     last = np.minimum(np.array([part.stop for part in largest]) * steps * spacing, extent)
     return 2 * np.maximum(extent / 2 - first, last - extent / 2)
