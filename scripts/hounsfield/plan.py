@@ -22,7 +22,7 @@ from hounsfield.planning.machine import Machine, inspect_machine
 from hounsfield.planning.overlay import as_config, as_json, as_text, as_yaml
 from hounsfield.planning.propose import Proposal, plan_task, propose
 from hounsfield.planning.rules import threads
-from hounsfield.training.devices import lease_devices
+from hounsfield.training.devices import count_gpus, lease_devices
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ TO_BE_PROPOSED = {"preprocessing": {"spacing": [1, 1, 1], "shape": [64, 64, 64]}
 DEFAULTS = {"seed": 0, "seeds": [0], "store": "results/store", "split": {}, "training": {}}
 HOURS_ON_GPU, HOURS_ON_CPU = 12.0, 1.0
 READERS = 4
+CPU_BATCH = 4  # to measure: more would take longer and tell no more
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(json.dumps(as_json(facts, machine, proposal)) if options.json else as_text(facts, machine, proposal))
     if not options.json and options.output:
         command = " ".join(["snakemake", "--configfile", *map(str, options.config), str(options.output)])
-        print(f"\nto run it       {command} --cores {machine.cores}")
+        gpus = f" --resources gpu={machine.gpus}" if machine.gpus else ""
+        print(f"\nto run it       {command} --cores {machine.cores}{gpus}")
     return 0
 
 
@@ -101,9 +103,10 @@ def plan(config: dict[str, Any], hours: float | None, sample: int) -> tuple[Coho
     cohort = CohortSettings.from_config(config["cohort"])
     split = SplitSettings.from_config(config["split"])
     manifest = read_manifest(cohort, split, config["seed"], Path("results", config["name"]))
-    facts = survey(manifest, cohort.pathologies, sample, config["seed"], min(READERS, os.cpu_count() or 1))
-    with lease_devices(1):
-        machine = inspect_machine(config["store"])
+    confined = "CUDA_VISIBLE_DEVICES" in os.environ
+    with lease_devices(1) as leased:
+        machine = inspect_machine(config["store"], len(leased) if confined else count_gpus())
+        facts = survey(manifest, cohort.pathologies, sample, config["seed"], min(READERS, machine.cores))
         hours = hours or (HOURS_ON_GPU if machine.gpus else HOURS_ON_CPU)
         cores = threads(machine, plan_task(facts, machine, config, hours).jobs).value
 
@@ -111,7 +114,9 @@ def plan(config: dict[str, Any], hours: float | None, sample: int) -> tuple[Coho
             block = config["models"][name]
             own = merged(block.get("training", {}), {"gradient_checkpointing": recompute})
             training, labels = merged(config["training"], own), len(cohort.pathologies)
-            return measure_training(block, training, labels, grid, batch, cores, machine.busy and not machine.gpus)
+            if machine.gpus:
+                return measure_training(block, training, labels, grid, batch, cores)
+            return measure_training(block, training, labels, grid, min(batch, CPU_BATCH), cores, machine.busy)
 
         return facts, machine, propose(facts, machine, config, hours, measure)
 

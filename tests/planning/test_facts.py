@@ -21,9 +21,7 @@ def volume(hu, spacing=SPACING):
 
 def manifest_of(site):
     cohort = CohortSettings.from_config({"volumes": "volumes", "labels": ["labels.csv"], "pathologies": PATHOLOGIES})
-    return read_manifest(
-        cohort, SplitSettings.from_config({"require_positives": [], **split}), 0, site / "results" / "site"
-    )
+    return read_manifest(cohort, SplitSettings.from_config({"require_positives": []}), 0, site / "results" / "site")
 
 
 def test_the_view_is_about_the_scans_middle_and_leaves_the_table_out(chest):

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import torch
 
-from hounsfield.training.devices import count_gpus
-
 BUSY_SHARE = 0.75  # of the cores, in use over the last minute
 CGROUP = Path("/sys/fs/cgroup")
 # Limit and use of a container's memory, in versions 2 and 1 of the kernel's control groups.
@@ -39,12 +37,13 @@ class Machine:
         )
 
 
-def inspect_machine(store: str | os.PathLike) -> Machine:
-    """This machine; starts CUDA if there is a GPU, so devices must have been leased before."""
-    gpus, name, memory = 0, "", 0.0
-    if torch.cuda.is_available():
+def inspect_machine(store: str | os.PathLike, gpus: int = 0) -> Machine:
+    """This machine, of whose GPUs the run may use `gpus`; starts CUDA, so one must have been leased before."""
+    name, memory = "", 0.0
+    if not torch.cuda.is_available():
+        gpus = 0
+    elif gpus:
         properties = torch.cuda.get_device_properties(0)
-        gpus = max(count_gpus(), torch.cuda.device_count())
         name, memory = properties.name, float(properties.total_memory)
     disk = shutil.disk_usage(existing_parent(Path(store))).free
     cores = len(os.sched_getaffinity(0))
