@@ -39,10 +39,8 @@ class Machine:
 
 def inspect_machine(store: str | os.PathLike, gpus: int = 0) -> Machine:
     """This machine, of whose GPUs the run may use `gpus`; starts CUDA, so one must have been leased before."""
-    name, memory = "", 0.0
-    if not torch.cuda.is_available():
-        gpus = 0
-    elif gpus:
+    gpus, name, memory = max(1, gpus) if torch.cuda.is_available() else 0, "", 0.0
+    if gpus:
         properties = torch.cuda.get_device_properties(0)
         name, memory = properties.name, float(properties.total_memory)
     disk = shutil.disk_usage(existing_parent(Path(store))).free
