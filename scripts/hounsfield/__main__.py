@@ -6,6 +6,7 @@ import sys
 COMMANDS = {
     "export": "a trained network for other tools: ONNX, torch.export, MONAI, safetensors",
     "inspect": "what the workflow sees in a file or folder",
+    "plan": "propose settings for a cohort and this machine",
     "predict": "score new scans with a trained model",
     "store": "list, verify and prune a store of volumes",
 }
