@@ -38,7 +38,13 @@ def render(
         done = []
         for index, volume in enumerate(volumes.numpy()):
             matrix = None if maps is None else maps[index].astype(np.float32)
-            rest = (matrix, columns[index], np.uint64(seeds[index]), windows, result[index])
+            rest = (
+                matrix,
+                columns[index],
+                np.random.SeedSequence(seeds[index]).generate_state(2),
+                windows,
+                result[index],
+            )
             padded = _padded(volume, outside)
             done += [pool.submit(_render, padded, _pairs(padded), *rest, *slab) for slab in pairwise(edges)]
         for slab in done:
@@ -72,7 +78,7 @@ def _sum(values):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _render(padded, pairs, matrix, column, seed, windows, out, first, last):
+def _render(padded, pairs, matrix, column, keys, windows, out, first, last):
     """Planes `first` to `last`, row by row: what a row needs stays in the nearest cache."""
     _, _, height, width = out.shape
     scale, offset, deviation = column
@@ -90,7 +96,7 @@ def _render(padded, pairs, matrix, column, seed, windows, out, first, last):
             for x in range(width):
                 row[x] = row[x] * scale + offset
             if deviation != 0:
-                _add_noise(row, deviation, seed, (z * height + y) * width)
+                _add_noise(row, deviation, keys, (z * height + y) * width)
             for channel in range(len(windows)):
                 _clip(row, windows[channel], out[channel, z, y])
 
@@ -154,18 +160,18 @@ def _between(pair, weight):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _add_noise(row, deviation, seed, begin):
+def _add_noise(row, deviation, keys, begin):
     """A sum of 8 uniform bytes a voxel (Irwin-Hall: normal but for an excess kurtosis of -0.15).
 
     The bytes are two 32-bit hashes of the voxel's index (the second of the first), as processors multiply eight
     32-bit numbers at once. Rounds and constants of `lowbias32` and `triple32` (Wellons 2018, Hash Prospector).
     """
     mean, scale = np.float32(8 * 127.5), deviation / np.float32(np.sqrt(8 * (256**2 - 1) / 12))
-    low, high = np.uint32(seed), np.uint32(seed >> np.uint64(32))
+    first, second = keys[0], keys[1]
     for x in range(len(row)):
-        bits = np.uint32(np.uint32(begin + x) ^ low)
+        bits = np.uint32(np.uint32(begin + x) ^ first)
         bits = _product(_mixed(bits, 16), 0x7FEB352D)
-        bits = _product(_mixed(np.uint32(bits ^ high), 15), 0x846CA68B)
+        bits = _product(_mixed(np.uint32(bits ^ second), 15), 0x846CA68B)
         bits = _mixed(bits, 16)
         more = _product(bits, 0xED5AD4BB)
         more = _product(_mixed(more, 11), 0xAC4C1B51)
