@@ -25,8 +25,8 @@ from monai.transforms import (
 from monai.utils import set_determinism
 from scipy.ndimage import gaussian_filter
 
-from hounsfield.training.augmentation import augment, draw
-from hounsfield.training.data import VolumeBatches, to_hu, to_input
+from hounsfield.training.augmentation import augmented_input, draw
+from hounsfield.training.data import VolumeBatches
 from hounsfield.training.settings import AugmentationSettings
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
@@ -88,9 +88,8 @@ def first_batch(dataset, store, settings):
 
 
 def network_input(batch, batches, settings):
-    hu = to_hu(batch.volumes, settings)
     draws = draw(AUGMENTATION, 0, 0, batches.sample_seeds[batch.rows])
-    return to_input(augment(hu, draws, settings.spacing), [WINDOW])
+    return augmented_input(batch.volumes, draws, settings, [WINDOW])
 
 
 def monai_chain(store, shape):

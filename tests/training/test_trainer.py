@@ -149,14 +149,14 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(make_job, ca
 
 def test_a_loss_that_is_not_finite_names_the_volumes_and_keeps_the_last_checkpoint(make_job, monkeypatch):
     job = make_job({"epochs": 3})
-    original = trainer.to_input
+    original = trainer.augmented_input
 
-    def poisoned(hu, windows):
+    def poisoned(*batch):
         calls.append(1)
-        return original(hu, windows) * (float("nan") if len(calls) == 8 else 1)
+        return original(*batch) * (float("nan") if len(calls) == 8 else 1)
 
     calls = []
-    monkeypatch.setattr(trainer, "to_input", poisoned)
+    monkeypatch.setattr(trainer, "augmented_input", poisoned)
     with pytest.raises(TrainingError, match=r"train_\d+_a_1.*learning_rate"):
         train_model(job)
     last = load_checkpoint(job.directory / "last.pth")

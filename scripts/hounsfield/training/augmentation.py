@@ -3,15 +3,17 @@
 What is drawn depends on the run's seed, the epoch and the sample alone: neither threads nor a restart change it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from hounsfield.training.cpu import sample_affine, scale_and_add_noise
+from hounsfield.training.cpu import render, stored_means
+from hounsfield.training.data import hu_of_stored, to_hu, to_input
 from hounsfield.training.settings import AugmentationSettings
-from hounsfield.volumes.settings import AIR_HU
+from hounsfield.volumes.settings import AIR_HU, PreprocessingSettings
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Draws:
     shift: np.ndarray
     seeds: list[int]
 
+    @property
+    def moves(self) -> bool:
+        """Whether any sample is rotated, scaled or translated."""
+        return bool(self.angles.any() or self.translation.any() or (self.scale != 1).any())
+
 
 def draw(settings: AugmentationSettings, seed: int, epoch: int, sample_seeds: np.ndarray) -> Draws:
     """Draw the changes of each sample from (seed, epoch, sample); `sample_seeds` (B,) of `data.sample_seed`."""
@@ -36,18 +43,34 @@ def draw(settings: AugmentationSettings, seed: int, epoch: int, sample_seeds: np
     return Draws(*columns[:-1], seeds=[int(value) for value in columns[-1]])
 
 
-def augment(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
-    """Change HU (B, 1, D, H, W) of voxels of `spacing` mm (z, y, x); what comes in from outside is air.
+def augmented_input(
+    volumes: torch.Tensor,
+    draws: Draws,
+    preprocessing: PreprocessingSettings,
+    windows: Sequence[tuple[float, float]],
+) -> torch.Tensor:
+    """Stored voxels (B, D, H, W) to the network's input (B, C, D, H, W), changed as drawn; each window a channel.
 
-    On the CPU noise comes from another generator than on a GPU.
+    What comes in from outside is air, as the store holds it. On the CPU one kernel does it all, unless something is
+    to be blurred, with noise of another generator than torch's.
     """
-    if draws.angles.any() or draws.translation.any() or (draws.scale != 1).any():
-        hu = _transform(hu, draws, spacing)  # flips on the way
-    else:
-        hu = _flip(hu, draws)
+    if volumes.device.type == "cpu" and not draws.blur.any():
+        return _rendered(volumes, draws, preprocessing, windows)
+    scale, offset = hu_of_stored(preprocessing)
+    air = scale * _stored_air(preprocessing) + offset
+    return to_input(augment(to_hu(volumes, preprocessing), draws, preprocessing.spacing, air), windows)
+
+
+def augment(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float], air: float = AIR_HU) -> torch.Tensor:
+    """Change HU (B, 1, D, H, W) of voxels of `spacing` mm (z, y, x), by torch's operators on any device.
+
+    air: the HU of what comes in from outside.
+    """
+    mean = hu.mean(dim=(1, 2, 3, 4), dtype=torch.float32)
+    hu = _transform(hu, draws, spacing, air) if draws.moves else _flip(hu, draws)
     if draws.blur.any():
         hu = _blur(hu, draws, spacing)
-    return _intensities(hu.contiguous(), draws)
+    return _intensities(hu, mean, draws)
 
 
 def matrices(draws: Draws) -> np.ndarray:
@@ -87,13 +110,30 @@ def _flip(hu: torch.Tensor, draws: Draws) -> torch.Tensor:
     return torch.where(flip, hu.flip(-1), hu)
 
 
-def _transform(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
-    """Flip, rotate, scale and move."""
+def _rendered(
+    volumes: torch.Tensor,
+    draws: Draws,
+    preprocessing: PreprocessingSettings,
+    windows: Sequence[tuple[float, float]],
+) -> torch.Tensor:
+    scale, offset = hu_of_stored(preprocessing)
+    mean = scale * stored_means(volumes) + offset
+    maps = None
+    if draws.moves or draws.flip.any():
+        maps = _index_maps(*_inverse(draws), volumes.shape[1:], preprocessing.spacing)
+    # Contrast about the mean, then shift.
+    rescale = draws.contrast * scale, draws.contrast * (offset - mean) + mean + draws.shift
+    return render(volumes, maps, _stored_air(preprocessing), *rescale, draws.noise, draws.seeds, windows)
+
+
+def _stored_air(preprocessing: PreprocessingSettings) -> int:
+    return int(preprocessing.encode(np.float32(AIR_HU)))
+
+
+def _inverse(draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    """Maps (B, 3, 3) and offsets (B, 3, 1) in mm about the centre, from where a voxel goes to where it comes from."""
     inverse = np.linalg.inv(matrices(draws))
-    offset = -inverse @ draws.translation[:, :, None]
-    if hu.device.type == "cpu":
-        return sample_affine(hu, _index_maps(inverse, offset, hu.shape[2:], spacing), AIR_HU)
-    return _sample_grid(hu, inverse, offset, spacing)
+    return inverse, -inverse @ draws.translation[:, :, None]
 
 
 def _index_maps(inverse: np.ndarray, offset: np.ndarray, shape: tuple, spacing: tuple) -> np.ndarray:
@@ -103,17 +143,16 @@ def _index_maps(inverse: np.ndarray, offset: np.ndarray, shape: tuple, spacing: 
     return np.concatenate([linear, offset / mm + centre - linear @ centre], axis=2)
 
 
-def _sample_grid(
-    hu: torch.Tensor, inverse: np.ndarray, offset: np.ndarray, spacing: tuple[float, float, float]
-) -> torch.Tensor:
-    """grid_sample wants, for each output voxel, its source in units of half the extent."""
+def _transform(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float], air: float) -> torch.Tensor:
+    """Flip, rotate, scale and move. grid_sample wants each voxel's source in units of half the extent."""
+    inverse, offset = _inverse(draws)
     half_extent = np.array(hu.shape[2:]) * spacing / 2
     theta = np.concatenate([inverse * half_extent, offset], axis=2) / half_extent[:, None]
     # Its coordinates are (x, y, z).
     theta = theta[:, ::-1][:, :, [2, 1, 0, 3]]
     theta = torch.from_numpy(np.ascontiguousarray(theta, np.float32)).to(hu.device)
     grid = functional.affine_grid(theta, list(hu.shape), align_corners=False)
-    return functional.grid_sample(hu - AIR_HU, grid, align_corners=False, padding_mode="zeros") + AIR_HU
+    return functional.grid_sample(hu - air, grid, align_corners=False, padding_mode="zeros") + air
 
 
 def _blur(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -> torch.Tensor:
@@ -133,12 +172,9 @@ def _blur(hu: torch.Tensor, draws: Draws, spacing: tuple[float, float, float]) -
     return hu
 
 
-def _intensities(hu: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """Contrast about each volume's mean, shift and noise."""
-    mean = hu.mean(dim=(1, 2, 3, 4), keepdim=True)
-    offset = mean - mean * _each(draws.contrast, hu) + _each(draws.shift, hu)
-    if hu.device.type == "cpu":
-        return scale_and_add_noise(hu, draws.contrast, offset.flatten().numpy(), draws.noise, draws.seeds)
+def _intensities(hu: torch.Tensor, mean: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """Contrast about the mean (B,) of each volume as it was stored, shift and noise."""
+    offset = mean.view(-1, 1, 1, 1, 1) * (1 - _each(draws.contrast, hu)) + _each(draws.shift, hu)
     noise = torch.empty_like(hu)
     generator = torch.Generator(hu.device)
     for sample, seed in enumerate(draws.seeds):

@@ -123,9 +123,17 @@ def to_hu(volumes: torch.Tensor, preprocessing: PreprocessingSettings) -> torch.
     """Stored voxels (B, D, H, W) to float32 HU (B, 1, D, H, W), on the device they are on."""
     hu = volumes.unsqueeze(1).float()
     if preprocessing.window:
-        low, high = preprocessing.window
-        hu.mul_((high - low) / 255).add_(low)
+        scale, offset = hu_of_stored(preprocessing)
+        hu.mul_(scale).add_(offset)
     return hu
+
+
+def hu_of_stored(preprocessing: PreprocessingSettings) -> tuple[float, float]:
+    """Factor and offset that give the HU of a stored value."""
+    if not preprocessing.window:
+        return 1.0, 0.0
+    low, high = preprocessing.window
+    return (high - low) / 255, low
 
 
 def to_input(hu: torch.Tensor, windows: Sequence[tuple[float, float]]) -> torch.Tensor:

@@ -17,9 +17,9 @@ from torch.nn.utils import clip_grad_norm_
 from hounsfield.errors import TrainingError
 from hounsfield.models.create import create_model
 from hounsfield.progress import progress
-from hounsfield.training.augmentation import augment, draw
+from hounsfield.training.augmentation import augmented_input, draw
 from hounsfield.training.checkpoints import find_latest_checkpoint, save_last
-from hounsfield.training.data import ALONE, Batch, VolumeBatches, to_hu, to_input
+from hounsfield.training.data import ALONE, Batch, VolumeBatches
 from hounsfield.training.distributed import World, apart
 from hounsfield.training.finetuning import freeze
 from hounsfield.training.interruption import Interrupted, Interruption, catch_signals
@@ -189,9 +189,9 @@ def _backward(state: TrainingState, training: Training, batches: Iterator[Batch]
 def _loss(state: TrainingState, training: Training, batch: Batch) -> torch.Tensor:
     """The loss of a batch, summed over its known labels."""
     job, precision = training.job, training.precision
-    hu = to_hu(batch.volumes.to(precision.device, non_blocking=True), job.preprocessing)
+    volumes = batch.volumes.to(precision.device, non_blocking=True)
     draws = draw(job.training.augmentation, job.seed, state.epoch, training.train.sample_seeds[batch.rows])
-    x_BCDHW = to_input(augment(hu, draws, job.preprocessing.spacing), job.training.windows)
+    x_BCDHW = augmented_input(volumes, draws, job.preprocessing, job.training.windows)
     with precision.autocast():
         logits = training.network(precision.layout(x_BCDHW))
     return training.loss(logits, batch.labels.to(precision.device, non_blocking=True)).sum()
