@@ -3,6 +3,7 @@
 import csv
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -76,14 +77,14 @@ def is_address(path: str) -> bool:
     return "://" in path
 
 
-def read_config(path: str) -> dict[str, Any]:
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """The content of a configuration file. Raises ConfigError if it is no YAML mapping."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"config: external: {path} cannot be read ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"config: external: {path} is no configuration; give the file of a cohort")
+        raise ConfigError(f"{path}: is no configuration; see config/README.md")
     return content
 
 

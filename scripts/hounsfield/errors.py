@@ -27,3 +27,9 @@ class TrainingError(HounsfieldError):
 
 class ExportError(HounsfieldError):
     """A network that a format cannot take, or an export whose scores are not those of the network."""
+
+
+def one_line(error: BaseException) -> str:
+    """Kind and first line of an error, for a sentence."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import fcntl
 import logging
 import signal
 import sys
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hounsfield.errors import HounsfieldError
+from hounsfield.locks import try_lock
 from hounsfield.memory import peak_memory_mb
 
 log = logging.getLogger(__name__)
@@ -65,11 +65,10 @@ def only_one(path: str) -> Iterator[None]:
     Snakemake's own lock of the directory outlives a power cut, so the default profile does without it.
     Raises HounsfieldError if another process holds the lock.
     """
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HounsfieldError(f"{path}: another run is doing this now; wait for it, or stop it") from None
+    held = try_lock(path)
+    if held is None:
+        raise HounsfieldError(f"{path}: another run is doing this now; wait for it, or stop it")
+    with held:
         yield
 
 

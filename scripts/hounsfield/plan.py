@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
-from hounsfield.config import check_config, check_tables, is_address, merged
+from hounsfield.config import check_config, check_tables, is_address, merged, read_config
 from hounsfield.errors import ConfigError, HounsfieldError
 from hounsfield.files import atomic_write
 from hounsfield.planning.cost import Cost, measure_training
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
-        config = read_config(options.config)
+        config = complete_config(options.config)
         facts, machine, proposal = plan(config, options.hours, options.sample)
         if options.output:
             write_overlay(proposal, options.output, config)
@@ -63,20 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def read_config(paths: Sequence[Path]) -> dict[str, Any]:
+def complete_config(paths: Sequence[Path]) -> dict[str, Any]:
     """The files laid over one another and checked, with the defaults that planning needs.
 
     `preprocessing` may be absent. Raises ConfigError.
     """
     config: dict[str, Any] = {}
     for path in paths:
-        try:
-            block = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
-        if not isinstance(block, dict):
-            raise ConfigError(f"{path}: is no configuration; see config/README.md")
-        config = merged(config, block)
+        config = merged(config, read_config(path))
     check_config(merged(TO_BE_PROPOSED, config), schema())
     if "demo" in config and not Path(config["cohort"]["volumes"]).is_dir():
         files = " ".join(map(str, paths))

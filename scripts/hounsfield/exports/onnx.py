@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime
 import torch
 
-from hounsfield.errors import ExportError
+from hounsfield.errors import ExportError, one_line
 from hounsfield.exports.check import Check
-from hounsfield.exports.trained import INPUT, OUTPUT, Trained, one_line
+from hounsfield.exports.trained import INPUT, OUTPUT, Trained
 from hounsfield.files import atomic_write
 
 NAME = "model.onnx"

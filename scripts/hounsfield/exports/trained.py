@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from hounsfield.errors import ExportError
+from hounsfield.errors import ExportError, one_line
 from hounsfield.training.checkpoints import load_model
 from hounsfield.training.data import to_hu, to_input
 from hounsfield.volumes.settings import PreprocessingSettings
@@ -127,9 +127,3 @@ def load_trained(checkpoint: str | os.PathLike, points: pd.DataFrame) -> Trained
     if absent:
         raise ExportError(f"{checkpoint}: no operating point of {absent[0]!r}; give the table of this model")
     return Trained(model, content, points.loc[content["pathologies"]])
-
-
-def one_line(error: BaseException) -> str:
-    """Kind and first line of an error, for a sentence."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

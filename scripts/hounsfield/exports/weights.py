@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from hounsfield.errors import CheckpointError, ExportError
+from hounsfield.errors import CheckpointError, ExportError, one_line
 from hounsfield.exports.check import Check
-from hounsfield.exports.trained import ScoringNetwork, Trained, one_line
+from hounsfield.exports.trained import ScoringNetwork, Trained
 from hounsfield.files import atomic_write
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings

@@ -1,6 +1,5 @@
 """Which GPU a job uses: an index leased by file lock, as Snakemake counts GPUs and assigns none."""
 
-import fcntl
 import getpass
 import logging
 import os
@@ -11,7 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+
+from hounsfield.locks import try_lock
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def _acquire(n: int, available: int, poll_s: float, held: ExitStack) -> list[int
         with ExitStack() as attempt:
             indices = []
             for index in range(available):
-                if len(indices) < n and (lock := _try_lock(index)) is not None:
+                if len(indices) < n and (lock := try_lock(_lock_folder() / f"gpu{index}.lock")) is not None:
                     attempt.enter_context(lock)
                     indices.append(index)
             if len(indices) == n:
@@ -69,16 +69,6 @@ def _acquire(n: int, available: int, poll_s: float, held: ExitStack) -> list[int
             log.info("waiting for %d of %d GPUs", n, available)
             waited = True
         time.sleep(poll_s)
-
-
-def _try_lock(index: int) -> IO | None:
-    file = open(_lock_folder() / f"gpu{index}.lock", "a")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def _lock_folder() -> Path:

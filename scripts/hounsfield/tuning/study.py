@@ -13,7 +13,8 @@ from optuna.samplers import TPESampler
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from hounsfield.tuning.locks import JournalLock, locked, try_lock
+from hounsfield.locks import locked, try_lock
+from hounsfield.tuning.journal import JournalLock
 from hounsfield.tuning.space import Choices, Range, Space
 
 # The trial of the configuration as it is: what all others are to beat.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nibabel.spatialimages import HeaderDataError
 
-from hounsfield.errors import ConfigError
+from hounsfield.errors import ConfigError, one_line
 from hounsfield.volumes.arrays import read_itk, read_npz
 from hounsfield.volumes.dicom import UNREADABLE, read_dicom
 from hounsfield.volumes.hu import Rescale
@@ -39,12 +39,6 @@ def read_volume(
         raise VolumeError("unreadable", f"{one_line(error)}; check the disk and the permissions", path) from error
     except UNFORESEEN as error:
         raise VolumeError("damaged", f"cannot be read ({one_line(error)}); fetch it again", path) from error
-
-
-def one_line(error: BaseException) -> str:
-    """Kind and first line of an error, for a sentence."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
 
 
 def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:
