@@ -36,7 +36,7 @@ def test_the_head_makes_the_logits_of_these_features(make_job, architecture):
     (batch,) = VolumeBatches(job.dataset, [], job.store, len(job.dataset), sampling="none").epoch(0)
     with torch.inference_mode():
         logits = network.model(to_input(to_hu(batch.volumes, job.preprocessing), job.training.windows))
-        torch.testing.assert_close(head(torch.from_numpy(features)), logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(head(torch.from_numpy(features).float()), logits, rtol=1e-4, atol=1e-5)
 
 
 def test_features_of_slices_are_their_mean(make_job):
@@ -48,7 +48,7 @@ def test_features_of_slices_are_their_mean(make_job):
     with torch.inference_mode():
         slabs = x[0, 0, :15].unflatten(0, (5, 3))
         expected = network.model.backbone(slabs).flatten(1).mean(dim=0)
-    torch.testing.assert_close(torch.from_numpy(features[0]), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(features[0]), expected.double(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_probe_of_a_trained_network_tells_what_it_learned(make_job):

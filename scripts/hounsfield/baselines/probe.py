@@ -62,7 +62,7 @@ def extract_features(
     preprocessing: PreprocessingSettings,
     threads: int = 1,
 ) -> np.ndarray:
-    """(N, F) float32 of the dataset's rows: what the head is given, of slices their mean.
+    """(N, F) float64 of the dataset's rows: what the head is given, of slices their mean.
 
     Volumes as in validation, without augmentation. Raises StoreError, or ConfigError for a network without stages.
     """
@@ -76,11 +76,11 @@ def extract_features(
         predict_logits(precision.place(network.model), batches, preprocessing, training.windows, precision)
     finally:
         hook.remove()
-    features = torch.cat(kept)
+    features = torch.cat(kept).double()  # in which the regressions converge better
     return (features.mean(dim=1) if features.ndim == 3 else features).numpy()
 
 
 def probe_candidates() -> Sequence[ClassifierMixin]:
     """Logistic regressions on scaled features, the strongest regularisation first."""
-    strengths = 10.0 ** np.arange(-5, 3)
+    strengths = (10.0**power for power in range(-5, 3))
     return [make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=5000)) for strength in strengths]
