@@ -38,13 +38,8 @@ def render(
         done = []
         for index, volume in enumerate(volumes.numpy()):
             matrix = None if maps is None else maps[index].astype(np.float32)
-            rest = (
-                matrix,
-                columns[index],
-                np.random.SeedSequence(seeds[index]).generate_state(2),
-                windows,
-                result[index],
-            )
+            keys = np.random.SeedSequence(seeds[index]).generate_state(2)
+            rest = (matrix, columns[index], keys, windows, result[index])
             padded = _padded(volume, outside)
             done += [pool.submit(_render, padded, _pairs(padded), *rest, *slab) for slab in pairwise(edges)]
         for slab in done:

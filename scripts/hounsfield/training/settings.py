@@ -14,7 +14,7 @@ class AugmentationSettings:
 
     flip: probability of a left-right flip. rotation: degrees about each axis, plus or minus. translation: mm along
     each axis, plus or minus. scale: factor, from and to. noise: highest standard deviation in HU. blur: highest sigma
-    in mm. contrast: factor about the mean HU of the volume, from and to. shift: HU, plus or minus.
+    in mm. contrast: factor about the mean HU of the volume as stored, from and to. shift: HU, plus or minus.
     """
 
     flip: float = 0.5
