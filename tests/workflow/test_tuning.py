@@ -29,7 +29,7 @@ def test_a_search_that_was_killed_goes_on_and_leaves_the_run_alone(copy):
     before = results_of_all(copy)
     copy.config["tune"] = {"trials": 4, "workers": 2, "rungs": [1, 2], "reduction": 2}
     process = copy.start("tuning", *RUN)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None and not trial_histories(copy):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
@@ -39,8 +39,10 @@ def test_a_search_that_was_killed_goes_on_and_leaves_the_run_alone(copy):
     copy.run("tuning", *RUN)
     trials = read_table(copy.results("tuning/vit/trials.tsv"), text=["state", "message"])
     assert list(trials["number"]) == [0, 1, 2, 3] and set(trials["state"]) <= {"complete", "pruned"}
-    workers = [read_table(copy.results(f"tuning/vit/workers/{worker}.tsv"), text=["state"]) for worker in (0, 1)]
-    assert sum(map(len, workers)) <= 4
+    workers = [read_table(copy.results(f"tuning/vit/workers/{worker}.tsv")) for worker in (0, 1)]
+    # What was done before the kill is done once: no leg from rung to rung is in both tables, or in one twice.
+    legs = [(row["number"], row["epochs"]) for worker in workers for row in worker.to_dict("records")]
+    assert len(legs) == len(set(legs)) and {number for number, _ in legs} <= set(range(4))
     assert "tiny: search for vit" in copy.results("tuning/vit/index.html").read_text()
     assert results_of_all(copy) == before
     assert copy.would_run("tuning") == set()

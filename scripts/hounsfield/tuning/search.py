@@ -22,7 +22,7 @@ from hounsfield.training.settings import TrainingSettings
 from hounsfield.training.trainer import train_model
 from hounsfield.tuning.settings import TuningSettings
 from hounsfield.tuning.space import Space, check_comparable, search_space, values_of, with_values
-from hounsfield.tuning.study import Leg, SharedStudy, fail, report, state_of
+from hounsfield.tuning.study import Leg, SharedStudy, fail, report
 
 # What ends one trial and says nothing of the others.
 FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)
@@ -106,17 +106,15 @@ def search_spec(settings: Mapping[str, Any], config: Mapping[str, Any], model: s
 def work(search: Search) -> pd.DataFrame:
     """Train trials from rung to rung until nothing is left to do for this worker; what it did.
 
-    Columns: number, epochs, state after them. Raises TableError or StoreError; Interrupted after a signal.
+    Columns: number of the trial, epochs at the rung. Raises TableError or StoreError; Interrupted after a signal.
     """
     study, done = search.study.open(), []
     while True:
         with search.study.claimed(study, search.settings.trials) as leg:
             if leg is None:
-                return pd.DataFrame(done, columns=["number", "epochs", "state"])
+                return pd.DataFrame(done, columns=["number", "epochs"])
             run_leg(study, leg, search)
-        trial = study.get_trials(deepcopy=False)[leg.trial.number]
-        done.append({"number": trial.number, "epochs": leg.rung, "state": state_of(trial)})
-        log.info("trial %d: %s", trial.number, state_of(trial))
+        done.append({"number": leg.trial.number, "epochs": leg.rung})
 
 
 def run_leg(study: Study, leg: Leg, search: Search) -> None:
@@ -128,7 +126,9 @@ def run_leg(study: Study, leg: Leg, search: Search) -> None:
         if leg.rung not in trial.intermediate_values:
             # On the one schedule that ends at the last rung, whichever rung this is.
             train_model(job, stop_after=leg.rung)
-            report(study, trial, leg.rung, _validated(job, search.settings.metric))
+            value = _validated(job, search.settings.metric)
+            report(study, trial, leg.rung, value)
+            log.info("trial %d at epoch %d: %s %.4f", trial.number, leg.rung, search.settings.metric, value)
     except FAILURES as error:
         log.warning("trial %d failed: %s", trial.number, error)
         fail(study, trial, (str(error).splitlines() or [type(error).__name__])[0])
