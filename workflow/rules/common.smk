@@ -103,6 +103,11 @@ def scan_table(wildcards):
     return checkpoints.list_scans.get().output.shards[int(wildcards.shard)]
 
 
+def stored_scans(wildcards):
+    checkpoints.list_scans.get()  # until then, Snakemake takes every shard for changed
+    return f"{SCANS}/stored/{wildcards.shard}.tsv"
+
+
 @cache
 def files_below(folder):
     return files_digest(folder)

@@ -40,7 +40,7 @@ rule score_scans:
     input:
         best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
         points=operating_points,
-        stored=f"{SCANS}/stored/{{shard}}.tsv",
+        stored=stored_scans,
     output:
         f"{SCANS}/scored/{{model}}/seed{{seed}}/{{shard}}.tsv",
     log:
