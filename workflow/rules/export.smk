@@ -11,7 +11,7 @@ rule export:
         best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
         history=f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
         dataset=f"{RESULTS}/cohort/dataset.tsv",
-        manifest=f"{RESULTS}/cohort/manifest.tsv",
+        shards=expand(f"{RESULTS}/cohort/shards/{{shard}}.tsv", shard=SHARDS),
         operating_points=f"{RESULTS}/metrics/{{model}}/seed{{seed}}/operating_points.tsv",
         overall=f"{RESULTS}/metrics/{{model}}/seed{{seed}}/overall.tsv",
         per_pathology=f"{RESULTS}/metrics/{{model}}/seed{{seed}}/per_pathology.tsv",

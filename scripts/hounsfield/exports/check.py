@@ -64,11 +64,11 @@ def make_check(trained: Trained, rows: pd.DataFrame, store: VolumeStore, threads
 
 
 def validation_rows(results: Path, count: int) -> pd.DataFrame:
-    """Rows of the manifest of the first `count` volumes of the validation split. Raises TableError or ExportError."""
+    """Rows of shards/*.tsv of the first `count` validation volumes. Raises TableError, or ExportError for none."""
     dataset = read_table(results / "cohort/dataset.tsv", ["volume", "split"])
-    manifest = read_table(results / "cohort/manifest.tsv", SHARD_TEXT)
     chosen = dataset.loc[dataset["split"] == "val", "volume"].head(count)
-    rows = manifest[manifest["volume"].isin(chosen)].reset_index(drop=True)
-    if rows.empty:
+    shards = [read_table(path, SHARD_TEXT) for path in sorted((results / "cohort/shards").glob("*.tsv"))]
+    found = [shard[shard["volume"].isin(chosen)] for shard in shards]
+    if not sum(map(len, found)):
         raise ExportError(f"{results}: has no validation scan to compare the formats on; give some with --input")
-    return rows
+    return pd.concat(found, ignore_index=True)
