@@ -13,6 +13,13 @@ FILES = {
     "hounsfield/training/losses.py": "WEIGHT = 1\n",
     "hounsfield/evaluation/__init__.py": "",
     "hounsfield/evaluation/metrics.py": "def compute_metrics():\n    'What it does.'\n    return 1\n",
+    "hounsfield/report/__init__.py": "",
+    "hounsfield/report/page.py": "TEMPLATE = 'page.html'\n",
+    "hounsfield/report/pictures.py": "WIDTH = 3\n",
+    "hounsfield/report/page.html": "{% include 'table.html' %}",
+    "hounsfield/report/table.html": "<table>",
+    "report.py": "from hounsfield.report.page import TEMPLATE\n",
+    "explain.py": "from hounsfield.report.pictures import WIDTH\n",
     "hounsfield/models/__init__.py": "",
     "hounsfield/models/resnet3d.py": "DEPTH = 10\n",
 }
@@ -28,9 +35,13 @@ def library(tmp_path, monkeypatch):
     shutil.rmtree(tmp_path)
 
 
+def forget():
+    for cached in (provenance._imports, provenance._templates, provenance._tree_digest):
+        cached.cache_clear()
+
+
 def digests(library):
-    provenance._imports.cache_clear()
-    provenance._tree_digest.cache_clear()
+    forget()
     train = provenance.code_digest(library / "train.py", ("hounsfield.models.resnet3d",))
     return train, provenance.code_digest(library / "metrics.py")
 
@@ -53,6 +64,14 @@ def test_an_edit_changes_the_digest_of_those_who_import_it(library, name, old, n
     path.write_text(path.read_text().replace(old, new))
     new_train, new_metrics = digests(library)
     assert (new_train != train, new_metrics != metrics) == (train_changes, metrics_changes)
+
+
+def test_an_edit_of_a_template_changes_the_digest_of_those_who_write_the_page(library):
+    before = [provenance.code_digest(library / name) for name in ("report.py", "explain.py")]
+    (library / "hounsfield/report/table.html").write_text("<table class='wide'>")
+    forget()
+    after = [provenance.code_digest(library / name) for name in ("report.py", "explain.py")]
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True, False]
 
 
 def test_packages_hold_nothing_but_imports_so_that_skipping_them_is_sound():

@@ -1,7 +1,8 @@
 """A digest of the code that a stage runs, so that an edit reruns the stages that use it and no others.
 
 Snakemake compares a rule's script by file times and does not follow imports. The digest follows them, through the
-modules of this library, and hashes syntax trees: comments, docstrings and layout do not count.
+modules of this library, and hashes syntax trees: comments, docstrings and layout do not count. Templates count with
+the module that names them.
 """
 
 import ast
@@ -10,6 +11,7 @@ import hashlib
 import os
 from pathlib import Path
 
+TEMPLATES = (".html", ".css", ".js", ".md")
 LIBRARY = Path(__file__).resolve().parent
 
 
@@ -31,6 +33,8 @@ def code_digest(script: str | os.PathLike, extra_modules: tuple[str, ...] = ()) 
         waiting.extend(_imports(path))
     for name in sorted(reached):
         digest.update(f"{name}:{_tree_digest(reached[name])};".encode())
+        for template in _templates(reached[name]):
+            digest.update(template.read_bytes())
     return digest.hexdigest()
 
 
@@ -51,6 +55,15 @@ def _imports(path: Path) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(names)
+
+
+@functools.cache
+def _templates(path: Path) -> tuple[Path, ...]:
+    """All templates beside a module that names one of them: templates include one another."""
+    beside = sorted(file for file in path.parent.iterdir() if file.suffix in TEMPLATES)
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return tuple(beside) if named & {file.name for file in beside} else ()
 
 
 @functools.cache

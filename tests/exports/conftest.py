@@ -10,7 +10,7 @@ from hounsfield.exports.check import make_check
 from hounsfield.exports.trained import load_trained
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
-from hounsfield.predict import find_scans
+from hounsfield.inference.scans import find_scans
 from hounsfield.training.checkpoints import save_checkpoint
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
@@ -88,7 +88,7 @@ def prepare(scans, tmp_path):
 
     def make(architecture="vit3d", **changes):
         trained = load_trained(save_network(tmp_path / "best.pth", architecture, **changes), make_points())
-        rows, _ = find_scans([scans], "auto")
+        rows, _ = find_scans([scans], "auto", tmp_path / "identities.tsv")
         return trained, make_check(trained, rows, VolumeStore(tmp_path / "store"), 1)
 
     return make

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser, verify_net_in_out
 from hounsfield.errors import ExportError
 from hounsfield.exports import bundle
 from hounsfield.exports.check import make_check
-from hounsfield.predict import find_scans
+from hounsfield.inference.scans import find_scans
 from hounsfield.tables import read_table
 from hounsfield.volumes.store import VolumeStore
 
@@ -21,7 +21,7 @@ def test_monai_scores_files_as_the_workflow_does(prepare, scans, tmp_path):
     trained, _ = prepare("slices2d")
     image = SimpleITK.ReadImage(scans / "turned.nii.gz")
     SimpleITK.WriteImage(image[:, ::-1], tmp_path / "itk.nrrd")  # MONAI is given it as NIfTI
-    rows, _ = find_scans([scans, tmp_path / "itk.nrrd"], "auto")
+    rows, _ = find_scans([scans, tmp_path / "itk.nrrd"], "auto", tmp_path / "identities.tsv")
     check = make_check(trained, rows, VolumeStore(tmp_path / "others"), 1)
     scores = bundle.export(trained, tmp_path, check)
     assert scores.shape == (4, 3) and np.abs(scores - check.probabilities).max() < bundle.TOLERANCE

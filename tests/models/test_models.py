@@ -12,7 +12,7 @@ SMALL = {
     "resnet3d": ("10", {}),
     "densenet3d": ("121", {"init_features": 8, "growth_rate": 4}),
     "vit3d": ("tiny", {"num_layers": 2}),
-    "slices2d": ("18", {"slab": 4}),
+    "slices2d": ("18", {"slab": 4, "widen_factor": 0.5}),
     "monai_network": ("SEResNet50", {"layers": [1, 1, 1, 1]}),
 }
 

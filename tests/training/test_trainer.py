@@ -165,16 +165,24 @@ def test_a_loss_that_is_not_finite_names_the_volumes_and_keeps_the_last_checkpoi
 
 
 def test_accumulated_windows_weigh_the_last_one_rightly(make_job):
-    """14 volumes in batches of 1, five to a step, are steps of 5, 5 and 4 volumes: those of batches of 5."""
+    """14 volumes in batches of 1, five to a step, are steps of 5, 5 and 4 volumes: those of batches of 5.
+
+    Compared by the way that the weights have gone: where a gradient is all but zero, AdamW makes its sign a whole step.
+    """
     off = {"flip": 0, "rotation": 0, "translation": 0, "scale": [1, 1], "noise": 0, "contrast": [1, 1], "shift": 0}
-    single = make_job({"batch_size": 1, "accumulate": 5, "augmentation": off}, directory="single")
-    joint = make_job({"batch_size": 5, "augmentation": off}, directory="joint")
+    common = {"augmentation": off, "clip_norm": None}  # clipping would hide a wrong weight
+    single = make_job({"batch_size": 1, "accumulate": 5} | common, directory="single")
+    joint = make_job({"batch_size": 5} | common, directory="joint")
+    start = trainer.prepare(joint)[1].weights()
     for job in (single, joint):
         train_model(job)
     one, other = outcome(single.directory), outcome(joint.directory)
     np.testing.assert_allclose(one[2]["train_loss"], other[2]["train_loss"], rtol=1e-4)
-    for name, tensor in one[1]["weights"].items():
-        torch.testing.assert_close(tensor, other[1]["weights"][name], rtol=1e-3, atol=2e-4)
+    apart, gone = (
+        sum((one[1]["weights"][name] - weights[name]).square().sum().sqrt() for name in start)
+        for weights in (other[1]["weights"], start)
+    )
+    assert apart < 1e-3 * gone
 
 
 def test_early_stopping_ends_training(make_job):

@@ -8,9 +8,9 @@ from torch import nn
 from hounsfield.models.settings import ModelSettings
 
 VARIANTS = {
-    "18": ("basic", [2, 2, 2, 2], 512),
-    "34": ("basic", [3, 4, 6, 3], 512),
-    "50": ("bottleneck", [3, 4, 6, 3], 2048),
+    "18": ("basic", [2, 2, 2, 2]),
+    "34": ("basic", [3, 4, 6, 3]),
+    "50": ("bottleneck", [3, 4, 6, 3]),
 }
 BLOCKS = (ResNetBlock, ResNetBottleneck)
 
@@ -44,7 +44,7 @@ class SliceClassifier(nn.Module):
 
 def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
     """A slice classifier; `options.slab` slices (3) are a slab, its channels."""
-    block, layers, features = VARIANTS[settings.variant]
+    block, layers = VARIANTS[settings.variant]
     options = dict(settings.options)
     slab = options.pop("slab", 3)
     backbone = ResNet(
@@ -56,6 +56,8 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
         feed_forward=False,
         **({"conv1_t_stride": 2} | options),
     )
+    # As wide as what the last block adds to, which `widen_factor` and the kind of block decide.
+    features = [module for module in backbone.layer4[-1].modules() if isinstance(module, nn.Conv2d)][-1].out_channels
     return SliceClassifier(backbone, features, n_pathologies, slab)
 
 

@@ -1,8 +1,8 @@
 """The store: volumes on the common grid, without labels, addressed by what was read and how.
 
 A file is a magic word, the length and checksum of a JSON header, the header, and a blosc2 frame of the voxels in
-order (LZ4 after a byte shuffle: of the formats measured, the one that reads whole volumes fastest at about a fifth of
-float32's size; tests/benchmarks/store.py).
+order (LZ4 after a byte shuffle, of uint8 after a bit shuffle: of the formats measured, those that read whole volumes
+fastest at about a fifth of float32's size; tests/benchmarks/store.py).
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from hounsfield.errors import StoreError
 from hounsfield.files import atomic_write
 
 # Raise it when the same input and settings would give other voxels or another layout.
-FORMAT = 2
+FORMAT = 3
 MAGIC = b"HFSTORE1"
 CHUNK = 2**20  # bytes that are decompressed at once
 
@@ -177,7 +177,8 @@ class VolumeStore:
 
 def compress(voxels: np.ndarray) -> bytes:
     """A blosc2 frame of contiguous `voxels`, in one thread: the callers have threads of their own."""
-    cparams = {"codec": blosc2.Codec.LZ4, "filters": [blosc2.Filter.SHUFFLE], "clevel": 9, "nthreads": 1}
+    shuffle = blosc2.Filter.SHUFFLE if voxels.dtype.itemsize > 1 else blosc2.Filter.BITSHUFFLE
+    cparams = {"codec": blosc2.Codec.LZ4, "filters": [shuffle], "clevel": 9, "nthreads": 1}
     cparams["typesize"] = voxels.dtype.itemsize
     return blosc2.SChunk(chunksize=CHUNK, data=voxels, contiguous=True, cparams=cparams).to_cframe()
 
