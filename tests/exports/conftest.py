@@ -8,9 +8,9 @@ import torch
 
 from hounsfield.exports.check import make_check
 from hounsfield.exports.trained import load_trained
+from hounsfield.inference.scans import find_scans
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
-from hounsfield.inference.scans import find_scans
 from hounsfield.training.checkpoints import save_checkpoint
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
