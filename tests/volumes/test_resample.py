@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientation, ResizeWithPadOrCrop, Spacing
 
 from hounsfield.volumes.geometry import to_lps_zyx
-from hounsfield.volumes.resample import is_axis_aligned, resample
+from hounsfield.volumes.resample import is_axis_aligned, resample, resampled_length
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.volume import Volume
 
@@ -52,10 +52,20 @@ def test_equals_monai_for_every_orientation(size, source, target, shape, axes, s
     affine = np.eye(4)
     affine[:3, :3] = np.eye(3)[:, list(axes)] * (np.array(source) * signs)
     affine[:3, 3] = random.uniform(-300, 300, 3)
+    volume = make_volume(array, affine)
+    steps = (np.array(volume.hu.shape) - 1) * volume.spacing / target
+    assume((np.abs(steps % 1 - 0.5) > 1e-9).all())  # MONAI lets rounding errors decide
     expected = monai_reference(array, affine, target, shape)
-    result = resample(make_volume(array, affine), PreprocessingSettings(target, shape))
+    result = resample(volume, PreprocessingSettings(target, shape))
     assert result.dtype == np.int16
     np.testing.assert_allclose(result, expected, atol=0.502)
+
+
+def test_half_a_voxel_goes_to_the_even_number():
+    assert resampled_length(8, 0.7, 1.96) == 4
+    for n, length in ((512, 256), (510, 256), (508, 254)):
+        for spacing in (0.5, 0.7, 0.976563):
+            assert resampled_length(n, spacing, 2 * spacing) == length
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,12 @@ def placement(n_resampled: int, n_target: int) -> int:
 
 
 def resampled_length(n: int, spacing: float, target_spacing: float) -> int:
-    """Voxels of an axis of `n` voxels at the target spacing; both spacings in mm."""
-    # The ratio first, as MONAI has it: halves are common (0.7 to 1.4 mm), and another order rounds some the other way.
-    return int(np.round((n - 1) * (spacing / target_spacing) + 1))
+    """Voxels of an axis of `n` voxels at the target spacing; both spacings in mm. Halves go to the even number.
+
+    Halves are common (0.7 to 1.4 mm), and the last bits of a division must not decide them. They do in MONAI, which
+    gives three equal axes of such a volume different lengths; elsewhere it gives these.
+    """
+    return int(np.round(np.round((n - 1) * spacing / target_spacing + 1, 6)))
 
 
 def linear_taps(n: int, spacing: float, target_spacing: float, n_target: int, antialias: bool) -> Taps:
