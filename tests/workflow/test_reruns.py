@@ -50,6 +50,13 @@ def test_a_change_in_the_page_makes_the_page(copy):
     assert copy.would_run() == {"Write the report"}
 
 
+def test_jobs_run_the_code_beside_the_workflow(copy):
+    """And not the installed library, of which this is a copy."""
+    copy.edit("scripts/hounsfield/job.py", "%s: finished", "%s: came to its end")
+    copy.run("--forcerun", "metrics", "--", "results/tiny/metrics/vit/seed0/overall.tsv")
+    assert "metrics: came to its end" in copy.results("logs/metrics/vit/seed0.log").read_text()
+
+
 def test_the_order_of_keys_means_nothing(copy):
     def reverse(value):
         return {key: reverse(value[key]) for key in reversed(value)} if isinstance(value, dict) else value

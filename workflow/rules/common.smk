@@ -1,4 +1,5 @@
 # The configuration, checked, and the functions that rules share.
+import os
 import sys
 from dataclasses import asdict
 from functools import cache
@@ -11,6 +12,10 @@ from snakemake.utils import validate
 
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
+# Jobs too import the library beside the workflow, which `code` digests, and not another that may be installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from hounsfield.baselines.settings import complete_baselines
 from hounsfield.config import (
@@ -42,12 +47,12 @@ def checked(settings):
 
 try:
     checked(config)
+    check_tuning(config, yaml.safe_load(SCHEMA.read_text()))
     if config["external"]:
         changed = with_external(config, checked(read_config(config["external"])))
         config.clear()
         config.update(changed)
     COMPLETE_BASELINES = complete_baselines(config)
-    check_tuning(config, yaml.safe_load(SCHEMA.read_text()))
     if config["input"]:
         check_input(config)
     elif "demo" not in config:
