@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from hounsfield.cohort.files import files_digest
 from hounsfield.errors import TableError
-from hounsfield.inference.scans import REFUSED, SCAN_COLUMNS, files_digest, find_scans, write_scan_shards
+from hounsfield.inference.scans import REFUSED, SCAN_COLUMNS, find_scans, write_scan_shards
 from hounsfield.tables import read_table
 
 

@@ -30,7 +30,6 @@ from hounsfield.config import (
     with_external,
 )
 from hounsfield.errors import HounsfieldError
-from hounsfield.inference.scans import files_digest
 from hounsfield.provenance import code_digest
 from hounsfield.tuning.space import check_tuning
 
@@ -115,6 +114,9 @@ def stored_scans(wildcards):
 
 @cache
 def files_below(folder):
+    # Here, as pandas takes its time at every start, and only new scans need it.
+    from hounsfield.cohort.files import files_digest
+
     return files_digest(folder)
 
 

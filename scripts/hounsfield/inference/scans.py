@@ -1,6 +1,5 @@
 """New scans: files and folders without tables, found and named."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from hounsfield.cohort.facts import FACTS
-from hounsfield.cohort.files import identities, stamp, volume_paths
+from hounsfield.cohort.files import identities, volume_paths
 from hounsfield.cohort.manifest import shards_of, write_if_changed
 from hounsfield.cohort.sources import volume_name
 from hounsfield.errors import TableError
-from hounsfield.volumes.header import identity
 
 SCAN_COLUMNS = ["volume", "path", "identity", "hu", *FACTS]
 FINDINGS = ["volume", "pathology", "probability", "threshold", "finding"]
@@ -61,14 +59,6 @@ def gather_findings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     found = [table.astype({"finding": "Int64"}) for table in tables if len(table)]
     empty = pd.DataFrame(columns=FINDINGS)
     return pd.concat(found).sort_values("volume", kind="stable", ignore_index=True) if found else empty
-
-
-def files_digest(folder: str | os.PathLike) -> str:
-    """Hex digest that changes when a scan below `folder` comes, goes or is written over; no file is opened."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in volume_paths(folder):
-        digest.update(f"{path}\0{stamp(path) or identity(path, folder)}\0".encode())
-    return digest.hexdigest()
 
 
 def _paths(given: Path) -> list[str]:
