@@ -44,7 +44,7 @@ def test_bf16_gradients_of_kernels_on_maps_of_any_size(channels, kernel, stride,
         pytest.skip("no network has such a layer")
     precision = Precision.choose("bf16", channels_last)
     # torch 2.13 itself, in float32 too, writes beyond its memory where 7 voxels of kernel meet fewer of a map.
-    sizes = (1, 2, 3, 4, 6, 7, 8) if channels[0] > 16 else (1, 2, 3, 4, 6, 7, 8, 12, 15, 16)
+    sizes = (1, 2, 4, 7) if channels[0] > 16 else (1, 2, 3, 4, 6, 7, 8, 12, 15, 16)
     for size in sizes[7 if kernel == 7 else 0 :]:
         torch.manual_seed(size)
         plain = torch.nn.Conv3d(*channels, kernel, stride, kernel // 2).to(precision.device)

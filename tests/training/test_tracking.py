@@ -57,6 +57,7 @@ def test_the_network_goes_with_the_run_if_asked(make_job):
     for artifact in (False, True):
         job = make_job(directory=f"run-{artifact}", tracking={"mode": "offline", "artifact": artifact})
         train_model(job)
+        wandb.teardown()  # as the end of the process does
         files = [path.read_bytes() for path in job.directory.rglob("*.wandb")]
         assert (b"best.pth" in b"".join(files)) == artifact
 
