@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 
-KILLS = int(os.environ.get("HOUNSFIELD_KILLS", "12"))
+KILLS = int(os.environ.get("HOUNSFIELD_KILLS", "8"))
 
 
 def processes_in(folder):

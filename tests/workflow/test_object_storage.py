@@ -55,9 +55,10 @@ def test_tables_are_fetched_and_a_new_one_is_seen(bucket, project, finished):
 def test_a_whole_run_leaves_its_results_in_the_bucket(bucket, project, finished):
     client, arguments = bucket
     project.config["checkpoints"] = "checkpoints"
+    del project.config["models"]["resnet"]  # each job asks the server for its files: one model is long enough
     arguments += ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://cohort"]
     project.run(*arguments)
-    for path in ("cohort/dataset.tsv", "metrics/resnet/seed0/overall.tsv", "metrics/vit/seed0/per_pathology.tsv"):
+    for path in ("cohort/dataset.tsv", "metrics/vit/seed0/overall.tsv", "metrics/vit/seed0/per_pathology.tsv"):
         body = client.get_object(Bucket="cohort", Key=f"results/tiny/{path}")["Body"].read()
         assert body == finished.results(path).read_bytes(), path
     assert client.head_object(Bucket="cohort", Key="results/tiny/report/index.html")["ContentLength"] > 1e5
