@@ -13,9 +13,8 @@ from snakemake.utils import validate
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 # Jobs too import the library beside the workflow, which `code` digests, and not another that may be installed.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+LIBRARIES = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(LIBRARIES))
 
 from hounsfield.baselines.settings import complete_baselines
 from hounsfield.config import (
