@@ -19,7 +19,7 @@ def main(snakemake):
     histories = by_run(params.models, params.seeds, map(read_table, inputs.history))
     metadata = read_table(inputs.metadata, ["volume"])
     footprints = dict(zip(params.models, map(read_table, inputs.footprints), strict=True))
-    folds = read_folds(inputs, scored, params.seeds, len(settings.folds)) if settings.folds else None
+    folds = read_folds(inputs, scored, params.seeds, params.folds) if params.folds > 1 else None
     tables = compare_models(
         predictions, params.pathologies, settings, metadata, histories, footprints, folds, params.baselines
     )

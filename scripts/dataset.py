@@ -18,7 +18,8 @@ def main(snakemake):
         check_unseen(stored, read_table(dataset, text=["volume", "split"]), read_shards(shards))
     settings = CohortSettings.from_config(snakemake.params.cohort)
     required = SplitSettings.from_config(snakemake.params.split).require_positives
-    dataset, excluded, summary = build_dataset(manifest, stored, unmatched, settings, required)
+    fold = snakemake.params.fold
+    dataset, excluded, summary = build_dataset(manifest, stored, unmatched, settings, required, fold)
     write_table(excluded, snakemake.output.excluded)
     write_table(summary, snakemake.output.summary)
     write_table(dataset, snakemake.output.dataset)

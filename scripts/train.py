@@ -37,7 +37,7 @@ def checkpoint_folder(config, wildcards):
     """Where last.pth outlives the job, if results do so only once they are whole."""
     if config["checkpoints"] is None:
         return None
-    return Path(config["checkpoints"], config["name"], wildcards.model, f"seed{wildcards.seed}")
+    return Path(config["checkpoints"], wildcards.run, wildcards.model, f"seed{wildcards.seed}")
 
 
 if __name__ == "__main__":

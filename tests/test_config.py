@@ -219,8 +219,8 @@ def test_a_models_training_is_laid_over_the_common_one():
 
 def two_cohorts(**changes):
     """The demo and another cohort, complete."""
-    whole = {"external": "other.yaml", "evaluation": {"bands": {"age": [40]}, "folds": ["a", "b"], "target": 0.3}}
-    other = {"name": "other", "seed": 7, "evaluation": {"bands": {"age": [65]}, "folds": [], "target": 0.9}}
+    whole = {"external": "other.yaml", "evaluation": {"bands": {"age": [40]}, "target": 0.3}}
+    other = {"name": "other", "seed": 7, "evaluation": {"bands": {"age": [65]}, "target": 0.9}}
     cohort = CONFIG["cohort"] | {"pathologies": ["Emphysema", "Scoliosis", "Lung nodule"], "volumes": "elsewhere"}
     return merged(CONFIG, whole), merged(CONFIG, other) | {"cohort": cohort} | changes
 
@@ -235,7 +235,7 @@ def test_an_external_cohort_brings_its_patients_and_nothing_of_the_training():
     for key in ("preprocessing", "training", "models", "seeds"):
         assert result[key] == config[key]
     bands = {"age": [65]} | {key: edges for key, edges in CONFIG["evaluation"]["bands"].items() if key != "age"}
-    assert result["evaluation"] == config["evaluation"] | {"bands": bands, "folds": []}
+    assert result["evaluation"] == config["evaluation"] | {"bands": bands}
     assert result["internal"]["name"] == config["name"]
     assert result["internal"]["pathologies"] == config["cohort"]["pathologies"]
     split = SplitSettings.from_config(result["split"])

@@ -104,7 +104,7 @@ def with_external(config: dict[str, Any], other: dict[str, Any]) -> dict[str, An
     result |= {key: other[key] for key in ("name", "seed", "demo") if key in other}
     result["cohort"] = other["cohort"] | {"pathologies": shared}
     result["split"] = {"fractions": {"train": 0, "val": 0, "test": 1}, "require_positives": []}
-    result["evaluation"] = config["evaluation"] | {"bands": other["evaluation"]["bands"], "folds": []}
+    result["evaluation"] = config["evaluation"] | {"bands": other["evaluation"]["bands"]}
     shards = config["cohort"]["shards"]
     result["baselines"] = {}  # they are fitted anew in each run, and nothing is fitted here
     return result | {"internal": {"name": config["name"], "pathologies": known, "shards": shards}}

@@ -49,10 +49,16 @@ def main():
     print(f"float32 matrix products: {peak / 1e9:.0f} GFLOP/s; first step after {first_step():.1f} s")
     print(f"\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for size in map(int, sys.argv[1:] or ("64", "96")):
-        for (name, block), amp in itertools.product(NETWORKS.items(), ("off", "bf16")):
+        for (name, block), amp in itertools.product(NETWORKS.items(), precisions(device)):
             with tempfile.TemporaryDirectory() as folder:
                 found = compare(block, {"amp": amp}, (size,) * 3, 16 if size <= 64 else 8, Path(folder), device)
             print(f"| {name}, {size}^3{', bf16' * (amp == 'bf16')} | {' | '.join(cells(found, peak))} |", flush=True)
+
+
+def precisions(device):
+    """bf16 too where the hardware has it: a CPU without makes it many times slower."""
+    able = device.type == "cuda" or "avx512_bf16" in Path("/proc/cpuinfo").read_text()
+    return ("off", "bf16") if able else ("off",)
 
 
 @dataclass(frozen=True)

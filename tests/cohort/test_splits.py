@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hounsfield.cohort.dataset import splits_of_fold
 from hounsfield.cohort.settings import SPLITS, SplitSettings
 from hounsfield.cohort.splits import given_splits, split_patients
 from hounsfield.errors import ConfigError, TableError
@@ -41,7 +42,7 @@ def test_reproducible_whatever_the_order(tmp_path_factory, count, seed, folds):
     patients = cohort(count, seed)
     first = split(patients, tmp_path_factory.mktemp("a"), seed, folds=folds)
     other = split(patients.iloc[::-1], tmp_path_factory.mktemp("b"), seed, folds=folds)
-    assert set(first) <= set(SPLITS)
+    assert set(first) <= {*SPLITS, *map(str, range(folds or 0))}
     assert first.equals(other[first.index])
 
 
@@ -73,7 +74,8 @@ def test_a_patient_who_comes_back_was_not_forgotten(tmp_path):
 
 def test_folds_are_disjoint_and_leave_the_test_split_alone(tmp_path):
     patients = cohort(300)
-    made = [split(patients, tmp_path / str(fold), folds=5, fold=fold) for fold in range(5)]
+    parts = split(patients, tmp_path, folds=5)
+    made = [splits_of_fold(parts, fold) for fold in range(5)]
     plain = split(patients, tmp_path / "plain")
     for parts in made:
         assert ((parts == "test") == (plain == "test")).all()
@@ -85,16 +87,9 @@ def test_folds_are_disjoint_and_leave_the_test_split_alone(tmp_path):
 
 
 def test_folds_of_runs_apart_agree_through_one_file(tmp_path):
-    file = tmp_path / "shared.tsv"
-
-    def run(patients, fold):
-        block = SplitSettings.from_config({"folds": 4, "fold": fold})
-        return split_patients(patients, pd.Series([SPLITS] * len(patients), index=patients.index), block, 0, file)
-
     small, large = cohort(100), cohort(60, start=100)
-    first, second = run(small, 0), run(large, 1)
-    assert not ((first == "val") & (second[first.index] == "val")).any()
-    assert ((first == "test") == (second[first.index] == "test")).all()
+    first, second = split(small, tmp_path, folds=4), split(large, tmp_path, folds=4)
+    assert first.equals(second[first.index])
 
 
 def test_given_splits_stay_and_lists_are_divided(tmp_path):
@@ -122,6 +117,7 @@ def test_an_unknown_value_of_the_split_column(tmp_path):
         ({"require_positives": ["dev"]}, "require_positives"),
         ({"folds": 5, "fold": 5}, "0 to 4"),
         ({"folds": 1}, "split.folds"),
+        ({"fold": 1}, "give split.folds"),
         ({"fold_count": 5}, "unknown key"),
     ],
 )

@@ -16,7 +16,8 @@ def test_added_baselines_are_compared_like_models_and_train_nothing(copy):
         "floor": {"kind": "linear_probe", "model": "vit", "trained": False},
     }
     planned = copy.would_run()
-    assert {"Score meta without a voxel, seed 0", "Probe the features of learned, seed 0"} <= planned
+    fitted = {"Score meta without a voxel, seed 0, for tiny", "Probe the features of learned, seed 0, for tiny"}
+    assert fitted <= planned
     assert not any(message.startswith(("Train", "Show", "Measure", "Put")) for message in planned)
     copy.run()
     assert copy.would_run() == set()
@@ -37,5 +38,5 @@ def test_added_baselines_are_compared_like_models_and_train_nothing(copy):
     assert "meta is a baseline" in page and "learned is a baseline" in page
     # Another metric, or another baseline, concerns no network.
     copy.config["baselines"]["meta"]["geometry"] = False
-    messages = {"Score meta without a voxel, seed 0", "Score meta, seed 0"}
+    messages = {"Score meta without a voxel, seed 0, for tiny", "Score meta, seed 0"}
     assert copy.would_run() == messages | {"Compare the models on the same resamples", "Write the report"}

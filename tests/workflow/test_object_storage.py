@@ -72,4 +72,4 @@ def test_jobs_for_kubernetes_are_planned(bucket, project, tmp_path):
     volume = ("--kubernetes-persistent-volumes", f"claim:{tmp_path}", "--container-image", "hounsfield")
     profile = ("--workflow-profile", "workflow/profiles/kubernetes", "--default-storage-prefix", "s3://cohort")
     planned = project.would_run(*profile, *volume, *arguments)
-    assert "Train vit, seed 0" in planned and "Match tables with volumes, and split the patients" in planned
+    assert "Train vit, seed 0, for tiny" in planned and "Match tables with volumes, and split the patients" in planned

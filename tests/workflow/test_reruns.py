@@ -12,8 +12,8 @@ COMPARED = {"Compare the models on the same resamples", "Write the report"}
 
 
 def after_training(model):
-    predictions = {f"Score {split} with {model}, seed 0" for split in ("val", "test")}
-    alone = {f"Train {model}, seed 0", f"Score {model}, seed 0", f"Show where {model} looks"}
+    predictions = {f"Score {split} with {model}, seed 0, for tiny" for split in ("val", "test")}
+    alone = {f"Train {model}, seed 0, for tiny", f"Score {model}, seed 0", f"Show where {model} looks"}
     return alone | {f"Measure what {model} costs to use"} | COMPARED | predictions
 
 
@@ -29,7 +29,7 @@ def test_a_setting_of_one_model_concerns_that_model(copy):
 def test_a_change_of_one_architecture_concerns_its_models(copy):
     copy.edit("scripts/hounsfield/models/vit3d.py", '"patch_size": 16', '"patch_size": 8')
     jobs = copy.would_run()
-    assert "Train vit, seed 0" in jobs and "Train resnet, seed 0" not in jobs
+    assert "Train vit, seed 0, for tiny" in jobs and "Train resnet, seed 0, for tiny" not in jobs
 
 
 def test_a_comment_or_docstring_in_the_trainer_is_no_change(copy):

@@ -49,7 +49,7 @@ def test_a_search_that_was_killed_goes_on_and_leaves_the_run_alone(copy):
     assert not any("Train" in job for job in copy.would_run())
 
     copy.config["models"] |= yaml.safe_load(copy.results("tuning/vit/best.yaml").read_text())
-    assert "Train vit, seed 0" in copy.would_run()
+    assert "Train vit, seed 0, for tiny" in copy.would_run()
 
 
 def test_a_space_that_the_schema_forbids_stops_before_any_work(new_project, tiny_config):

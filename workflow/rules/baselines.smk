@@ -3,15 +3,15 @@
 
 rule metadata_baseline:
     input:
-        dataset=f"{RESULTS}/cohort/dataset.tsv",
+        dataset=f"{RUN}/cohort/dataset.tsv",
         stored=expand(f"{RESULTS}/cohort/stored/{{shard}}.tsv", shard=SHARDS),
         metadata=f"{RESULTS}/cohort/metadata.tsv",
     output:
         **baseline_predictions(),
     log:
-        f"{LOGS}/baselines/{{baseline}}/seed{{seed}}.log",
+        f"{RUN}/logs/baselines/{{baseline}}/seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/baselines/{{baseline}}/seed{{seed}}.tsv"
+        f"{RUN}/benchmarks/baselines/{{baseline}}/seed{{seed}}.tsv"
     wildcard_constraints:
         baseline=baselines_of("metadata"),
     conda:
@@ -21,7 +21,7 @@ rule metadata_baseline:
         pathologies=config["cohort"]["pathologies"],
         code=code("metadata_baseline.py"),
     message:
-        "Score {wildcards.baseline} without a voxel, seed {wildcards.seed}"
+        "Score {wildcards.baseline} without a voxel, seed {wildcards.seed}, for {wildcards.run}"
     script:
         "../../scripts/metadata_baseline.py"
 
@@ -29,13 +29,13 @@ rule metadata_baseline:
 rule linear_probe:
     input:
         best=probed_checkpoint,
-        dataset=f"{RESULTS}/cohort/dataset.tsv",
+        dataset=f"{RUN}/cohort/dataset.tsv",
     output:
         **baseline_predictions(),
     log:
-        f"{LOGS}/baselines/{{baseline}}/seed{{seed}}.log",
+        f"{RUN}/logs/baselines/{{baseline}}/seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/baselines/{{baseline}}/seed{{seed}}.tsv"
+        f"{RUN}/benchmarks/baselines/{{baseline}}/seed{{seed}}.tsv"
     wildcard_constraints:
         baseline=baselines_of("linear_probe"),
     conda:
@@ -51,6 +51,6 @@ rule linear_probe:
         pathologies=config["cohort"]["pathologies"],
         code=probe_code,
     message:
-        "Probe the features of {wildcards.baseline}, seed {wildcards.seed}"
+        "Probe the features of {wildcards.baseline}, seed {wildcards.seed}, for {wildcards.run}"
     script:
         "../../scripts/linear_probe.py"

@@ -46,7 +46,7 @@ checkpoint manifest:
     threads: 8
     params:
         cohort=canonical(config["cohort"]),
-        split=canonical(config["split"]),
+        split=canonical(without(config["split"], "fold")),
         seed=config["seed"],
         code=code("manifest.py"),
     message:
@@ -85,28 +85,31 @@ rule dataset:
         stored=expand(f"{RESULTS}/cohort/stored/{{shard}}.tsv", shard=SHARDS),
         internal=internal_cohort(),
     output:
-        dataset=f"{RESULTS}/cohort/dataset.tsv",
+        dataset=f"{RUN}/cohort/dataset.tsv",
         excluded=report(
-            f"{RESULTS}/cohort/excluded.tsv",
+            f"{RUN}/cohort/excluded.tsv",
             category="Cohort",
             caption="../report/excluded.rst",
+            labels={"run": "{run}"},
         ),
         summary=report(
-            f"{RESULTS}/cohort/summary.tsv",
+            f"{RUN}/cohort/summary.tsv",
             category="Cohort",
             caption="../report/summary.rst",
+            labels={"run": "{run}"},
         ),
     log:
-        f"{LOGS}/dataset.log",
+        f"{RUN}/logs/dataset.log",
     benchmark:
-        f"{BENCHMARKS}/dataset.tsv"
+        f"{RUN}/benchmarks/dataset.tsv"
     conda:
         "../../envs/hounsfield.yaml"
     params:
         cohort=canonical(config["cohort"]),
-        split=canonical(config["split"]),
+        split=canonical(without(config["split"], "fold")),
+        fold=lambda wildcards: RUNS[wildcards.run],
         code=code("dataset.py"),
     message:
-        "Check the splits and write the dataset"
+        "Check the splits and write the dataset of {wildcards.run}"
     script:
         "../../scripts/dataset.py"

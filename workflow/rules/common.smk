@@ -1,5 +1,6 @@
 # The configuration, checked, and the functions that rules share.
 import os
+import re
 import sys
 from dataclasses import asdict
 from functools import cache
@@ -17,6 +18,7 @@ LIBRARIES = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(LIBRARIES))
 
 from hounsfield.baselines.settings import complete_baselines
+from hounsfield.cohort.settings import training_runs
 from hounsfield.config import (
     canonical,
     check_config,
@@ -51,6 +53,7 @@ try:
         config.clear()
         config.update(changed)
     COMPLETE_BASELINES = complete_baselines(config)
+    RUNS = training_runs(config)
     if config["input"]:
         check_input(config)
     elif "demo" not in config:
@@ -62,9 +65,13 @@ except HounsfieldError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['name']}"
+# What is trained lies in the run's folder, and in one below it for each further fold of a cross-validation.
+RUN = "results/{run}"
 # The run that trained the networks: this one, unless they are scored on an external cohort.
 INTERNAL = config.get("internal")
 TRAINED = f"results/{INTERNAL['name']}" if INTERNAL else RESULTS
+NETWORKS = TRAINED if INTERNAL else RUN
+FOLDS = list(RUNS) if len(RUNS) > 1 else []
 # New scans, if there is a folder of them.
 SCANS_NAME = Path(config["input"] or "none").resolve().name
 SCANS = f"{RESULTS}/inference/{SCANS_NAME}"
@@ -79,6 +86,7 @@ SHARDS = [f"{number:02d}" for number in range(config["cohort"]["shards"])]
 
 
 wildcard_constraints:
+    run="|".join(map(re.escape, RUNS)),
     model="|".join(MODELS),
     seed=r"\d+",
     split="train|val|test",
@@ -89,6 +97,11 @@ wildcard_constraints:
 def code(script, *modules):
     """Digest of what the script runs; as a parameter, it reruns the stages that an edit touches and no others."""
     return code_digest(SCRIPTS / script, modules)
+
+
+def without(block, *keys):
+    """The block, but for keys that say nothing of a stage's result."""
+    return {key: value for key, value in block.items() if key not in keys}
 
 
 def user_tables(key):
@@ -152,12 +165,7 @@ def architecture(wildcards):
 
 
 def model_settings(wildcards):
-    block = {
-        key: value
-        for key, value in config["models"][wildcards.model].items()
-        if key not in ("training", "tune")
-    }
-    return canonical(block)
+    return canonical(without(config["models"][wildcards.model], "training", "tune"))
 
 
 def training_settings(wildcards):
@@ -178,10 +186,15 @@ def baseline_settings(wildcards):
 def baseline_predictions():
     return {
         split: report(
-            f"{RESULTS}/predictions/{{baseline}}/seed{{seed}}/{split}.tsv",
+            f"{RUN}/predictions/{{baseline}}/seed{{seed}}/{split}.tsv",
             category="Predictions",
             caption="../report/predictions.rst",
-            labels={"model": "{baseline}", "seed": "{seed}", "split": split},
+            labels={
+                "run": "{run}",
+                "model": "{baseline}",
+                "seed": "{seed}",
+                "split": split,
+            },
         )
         for split in ("val", "test")
     }
@@ -202,7 +215,7 @@ def probe_code(wildcards):
 def probed_checkpoint(wildcards):
     """Of the trained network; nothing where the features are those that training starts from."""
     probe = COMPLETE_BASELINES[wildcards.baseline]
-    best = f"{RESULTS}/models/{probe.model}/seed{wildcards.seed}/best.pth"
+    best = f"results/{wildcards.run}/models/{probe.model}/seed{wildcards.seed}/best.pth"
     return [best] if probe.trained else []
 
 
@@ -227,15 +240,10 @@ def several_nodes():
 
 def search_settings(wildcards):
     """Everything that decides the trials of a model; neither how many workers share them nor what W&B is told."""
-    tune = {
-        key: value
-        for key, value in config["tune"].items()
-        if key not in ("workers", "wandb")
-    }
     search = {
         "block": config["models"][wildcards.model],
         "training": config["training"],
-        "tune": tune,
+        "tune": without(config["tune"], "workers", "wandb"),
         "preprocessing": config["preprocessing"],
         "pathologies": config["cohort"]["pathologies"],
         "code": code("tune.py", f"hounsfield.models.{architecture(wildcards)}"),

@@ -93,16 +93,16 @@ rule compare:
             seed=SEEDS,
         ),
         folds=expand(
-            "results/{fold}/predictions/{model}/seed{seed}/val.tsv",
+            f"{RUN}/predictions/{{model}}/seed{{seed}}/val.tsv",
             model=SCORED,
             seed=SEEDS,
-            fold=config["evaluation"]["folds"],
+            run=FOLDS,
         ),
         folds_test=expand(
-            "results/{fold}/predictions/{model}/seed{seed}/test.tsv",
+            f"{RUN}/predictions/{{model}}/seed{{seed}}/test.tsv",
             model=SCORED,
             seed=SEEDS,
-            fold=config["evaluation"]["folds"],
+            run=FOLDS,
         ),
         internal_test=expand(
             f"{TRAINED}/predictions/{{model}}/seed{{seed}}/test.tsv",
@@ -129,6 +129,7 @@ rule compare:
         models=MODELS,
         baselines=BASELINES,
         seeds=SEEDS,
+        folds=len(FOLDS),
         evaluation=canonical(config["evaluation"]),
         pathologies=config["cohort"]["pathologies"],
         internal=canonical(INTERNAL),

@@ -3,20 +3,20 @@
 
 rule train:
     input:
-        dataset=f"{RESULTS}/cohort/dataset.tsv",
+        dataset=f"{RUN}/cohort/dataset.tsv",
     output:
-        best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
-        final=f"{RESULTS}/models/{{model}}/seed{{seed}}/final.pth",
+        best=f"{RUN}/models/{{model}}/seed{{seed}}/best.pth",
+        final=f"{RUN}/models/{{model}}/seed{{seed}}/final.pth",
         history=report(
-            f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
+            f"{RUN}/models/{{model}}/seed{{seed}}/history.tsv",
             category="Training",
             caption="../report/training.rst",
-            labels={"model": "{model}", "seed": "{seed}"},
+            labels={"run": "{run}", "model": "{model}", "seed": "{seed}"},
         ),
     log:
-        f"{LOGS}/train/{{model}}/seed{{seed}}.log",
+        f"{RUN}/logs/train/{{model}}/seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/train/{{model}}/seed{{seed}}.tsv"
+        f"{RUN}/benchmarks/train/{{model}}/seed{{seed}}.tsv"
     conda:
         "../../envs/hounsfield.yaml"
     threads: config["threads"]
@@ -32,26 +32,31 @@ rule train:
         pathologies=config["cohort"]["pathologies"],
         code=train_code,
     message:
-        "Train {wildcards.model}, seed {wildcards.seed}"
+        "Train {wildcards.model}, seed {wildcards.seed}, for {wildcards.run}"
     script:
         "../../scripts/train.py"
 
 
 rule predict:
     input:
-        best=f"{TRAINED}/models/{{model}}/seed{{seed}}/best.pth",
-        dataset=f"{RESULTS}/cohort/dataset.tsv",
+        best=f"{NETWORKS}/models/{{model}}/seed{{seed}}/best.pth",
+        dataset=f"{RUN}/cohort/dataset.tsv",
     output:
         report(
-            f"{RESULTS}/predictions/{{model}}/seed{{seed}}/{{split}}.tsv",
+            f"{RUN}/predictions/{{model}}/seed{{seed}}/{{split}}.tsv",
             category="Predictions",
             caption="../report/predictions.rst",
-            labels={"model": "{model}", "seed": "{seed}", "split": "{split}"},
+            labels={
+                "run": "{run}",
+                "model": "{model}",
+                "seed": "{seed}",
+                "split": "{split}",
+            },
         ),
     log:
-        f"{LOGS}/predict/{{model}}/seed{{seed}}/{{split}}.log",
+        f"{RUN}/logs/predict/{{model}}/seed{{seed}}/{{split}}.log",
     benchmark:
-        f"{BENCHMARKS}/predict/{{model}}/seed{{seed}}/{{split}}.tsv"
+        f"{RUN}/benchmarks/predict/{{model}}/seed{{seed}}/{{split}}.tsv"
     conda:
         "../../envs/hounsfield.yaml"
     threads: config["threads"]
@@ -63,6 +68,6 @@ rule predict:
         preprocessing=canonical(config["preprocessing"]),
         code=code("predict.py"),
     message:
-        "Score {wildcards.split} with {wildcards.model}, seed {wildcards.seed}"
+        "Score {wildcards.split} with {wildcards.model}, seed {wildcards.seed}, for {wildcards.run}"
     script:
         "../../scripts/predict.py"

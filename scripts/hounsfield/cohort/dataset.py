@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from hounsfield.cohort.gate import check_images, check_patients, check_positives, check_share
@@ -18,13 +19,16 @@ def build_dataset(
     unmatched: pd.DataFrame,
     settings: CohortSettings,
     require_positives: Sequence[str] = SPLITS,
+    fold: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Tables of the volumes to train on, of those left out (volume, reason, detail), and of counts by split.
 
-    stored: the shards' tables; a volume with a reason was refused. Raises TableError if too much was left out, a
-    patient or an image is in two splits, or a label has no positive in one of the splits `require_positives`.
+    stored: the shards' tables; a volume with a reason was refused. fold: the one to validate on, if there are any.
+    Raises TableError if too much was left out, a patient or an image is in two splits, or a label has no positive in
+    one of the splits `require_positives`.
     """
     text = stored[["volume", "key", "digest", "reason", "detail"]].fillna("")
+    manifest = manifest.assign(split=splits_of_fold(manifest["split"], fold))
     table = manifest.merge(text, on="volume", how="left", validate="one_to_one")
     if table["key"].isna().any():
         raise TableError(f"{table.loc[table['key'].isna(), 'volume'].iloc[0]}: is in no shard; remove cohort/stored")
@@ -41,6 +45,11 @@ def build_dataset(
     dataset = dataset.astype(dict.fromkeys(settings.pathologies, "Int64"))
     log.info("%d volumes of %d patients; %d left out", len(dataset), dataset["patient"].nunique(), len(excluded))
     return dataset, excluded.sort_values("volume", ignore_index=True), summarize(dataset, settings.pathologies)
+
+
+def splits_of_fold(parts: pd.Series, fold: int | None) -> pd.Series:
+    """Splits where `parts` may name folds: `fold` is the validation split, and the other folds are for training."""
+    return parts.where(parts.isin(SPLITS), np.where(parts == str(fold), "val", "train"))
 
 
 def summarize(dataset: pd.DataFrame, pathologies: Sequence[str]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hounsfield.cohort.dataset import splits_of_fold
 from hounsfield.cohort.facts import FACTS, header_facts
 from hounsfield.cohort.files import identities
 from hounsfield.cohort.gate import check_patients, check_positives, check_share
@@ -76,7 +77,9 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, cach
     check_patients(table)
     lost = unmatched.table()
     check_share(lost, len(table), cohort)
-    check_positives(table, cohort.pathologies, split.require_positives)
+    for fold in split.validation_folds():
+        splits = table.assign(split=splits_of_fold(table["split"], fold))
+        check_positives(splits, cohort.pathologies, split.require_positives)
     log.info("%d volumes of %d patients; %d left out", len(table), table["patient"].nunique(), len(lost))
     metadata = pd.DataFrame({"volume": table["volume"], **{name: of[table.index] for name, of in subgroups.items()}})
     volumes = table[[*NAMES, *FACTS, *cohort.pathologies]].astype(dict.fromkeys(cohort.pathologies, "Int64"))

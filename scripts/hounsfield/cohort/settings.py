@@ -102,7 +102,8 @@ class SplitSettings:
 
     fractions: of the patients, where splits are made. column: of a label or metadata table (or a group of the volume
     pattern) that gives them, and `values` what its values mean; a list of splits divides those patients by fractions.
-    folds, fold: k parts of the patients outside the test split, and which of them is the validation split.
+    folds: k parts of the patients outside the test split, each of which is the validation split of one training.
+    fold: the only one of them to train with; None takes all.
     file: table that remembers the splits that were made; None keeps one beside the manifest.
     require_positives: splits that need a positive of every label.
     """
@@ -111,7 +112,7 @@ class SplitSettings:
     column: str | None = None
     values: Mapping[str, Any] = field(default_factory=lambda: {split: split for split in SPLITS})
     folds: int | None = None
-    fold: int = 0
+    fold: int | None = None
     file: str | None = None
     require_positives: tuple[str, ...] = SPLITS
 
@@ -133,9 +134,27 @@ class SplitSettings:
             raise ConfigError(f"config: split.fractions: {dict(settings.fractions)} do not sum to 1")
         if settings.folds is not None and settings.folds < 2:
             raise ConfigError(f"config: split.folds: {settings.folds} is no number of parts; give 2 or more, or null")
-        if settings.folds is not None and not 0 <= settings.fold < settings.folds:
+        if settings.fold is not None and settings.folds is None:
+            raise ConfigError(f"config: split.fold: {settings.fold} is a fold of none; give split.folds too")
+        if settings.fold is not None and not 0 <= settings.fold < settings.folds:
             raise ConfigError(f"config: split.fold: {settings.fold} is not one of 0 to {settings.folds - 1}")
         return settings
+
+    def validation_folds(self) -> tuple[int | None, ...]:
+        """The fold that is the validation split, for each training of a model; one None where there are no folds."""
+        if self.folds is None:
+            return (None,)
+        return tuple(range(self.folds)) if self.fold is None else (self.fold,)
+
+
+def training_runs(config: Mapping[str, Any]) -> dict[str, int | None]:
+    """Folders below results/ with a dataset and networks of their own, each with the fold that is its validation split.
+
+    The first is the run's own; the others are those of further folds.
+    """
+    first, *others = SplitSettings.from_config(config["split"]).validation_folds()
+    name = config["name"]
+    return {name: first} | {f"{name}/folds/{fold}": fold for fold in others}
 
 
 def _as_tuple(value: Any) -> tuple:

@@ -28,6 +28,7 @@ def split_patients(
 ) -> pd.Series:
     """Split of each patient: a Series over the index of `patients` (its columns are labels: 1, 0 or nan).
 
+    With `settings.folds`, whoever is not in the test split has the number of a fold, as text, for `splits_of_fold`.
     given: over the same index, a split or a tuple of splits to choose among by fractions. `memory` is the table of
     what was chosen before, and is kept up to date.
     """
@@ -40,7 +41,7 @@ def split_patients(
         pool = patients[(parts != "test").to_numpy()]
         folds = _folds(pool, settings.folds, seed, earlier.get(rule, {}))
         made[rule] = folds.to_dict()
-        parts[folds.index] = np.where(folds == str(settings.fold), "val", "train")
+        parts[folds.index] = folds
     _remember(memory, earlier, made)
     return parts
 

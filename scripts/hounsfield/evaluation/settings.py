@@ -25,8 +25,7 @@ class EvaluationSettings:
     level: scan (the mean of its reconstructions) or volume. calibration: none, temperature or platt, fitted on
     validation. replicates: bootstrap resamples of patients, drawn from `seed`. confidence, interval: of the intervals.
     bins: of reliability. bands: edges of numeric subgroup columns. min_group: patients below which a subgroup is
-    suppressed. protocols: published ways of scoring, beside the honest one. folds: names of the runs whose validation
-    splits are the folds of a cross-validation, to be scored together.
+    suppressed. protocols: published ways of scoring, beside the honest one.
     """
 
     threshold: str = "youden"
@@ -41,7 +40,6 @@ class EvaluationSettings:
     bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     min_group: int = 20
     protocols: tuple[str, ...] = ()
-    folds: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> "EvaluationSettings":
@@ -57,8 +55,6 @@ class EvaluationSettings:
         for column, edges in settings.bands.items():
             rising = bool(edges) and list(edges) == sorted(set(edges))
             _check(rising, f"bands.{column}", list(edges), "a list of rising numbers")
-        several = len(settings.folds) != 1 and len(set(settings.folds)) == len(settings.folds)
-        _check(several, "folds", list(settings.folds), "a list of two or more names of runs, each once")
         for name in settings.protocols:
             _check(name in PROTOCOLS, "protocols", name, f"one of {', '.join(PROTOCOLS)}")
         return settings

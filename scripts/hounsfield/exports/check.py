@@ -64,10 +64,14 @@ def make_check(trained: Trained, rows: pd.DataFrame, store: VolumeStore, threads
 
 
 def validation_rows(results: Path, count: int) -> pd.DataFrame:
-    """Rows of shards/*.tsv of the first `count` validation volumes. Raises TableError, or ExportError for none."""
+    """Rows of shards/*.tsv of the first `count` validation volumes. Raises TableError, or ExportError for none.
+
+    results: folder of a run, or of one of its folds, which share the run's shards.
+    """
     dataset = read_table(results / "cohort/dataset.tsv", ["volume", "split"])
     chosen = dataset.loc[dataset["split"] == "val", "volume"].head(count)
-    shards = [read_table(path, SHARD_TEXT) for path in sorted((results / "cohort/shards").glob("*.tsv"))]
+    run = results.parents[1] if results.parent.name == "folds" else results
+    shards = [read_table(path, SHARD_TEXT) for path in sorted((run / "cohort/shards").glob("*.tsv"))]
     found = [shard[shard["volume"].isin(chosen)] for shard in shards]
     if not sum(map(len, found)):
         raise ExportError(f"{results}: has no validation scan to compare the formats on; give some with --input")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from hounsfield.cohort.dataset import splits_of_fold
 from hounsfield.cohort.manifest import Manifest, build_manifest
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.errors import TableError
@@ -67,7 +68,7 @@ def survey(manifest: Manifest, pathologies: Sequence[str], sample: int, seed: in
 
     Raises TableError if none of them can be used.
     """
-    volumes = manifest.volumes
+    volumes = manifest.volumes.assign(split=splits_of_fold(manifest.volumes["split"], 0))
     train = volumes[volumes["split"] == "train"]
     rows = _sampled(train, sample, seed).assign(hu=manifest.hu).to_dict("records")
     with ThreadPoolExecutor(max(1, workers)) as pool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hounsfield.cohort.settings import training_runs
 from hounsfield.config import merged
 from hounsfield.errors import HounsfieldError
 from hounsfield.planning import rules
@@ -42,24 +43,24 @@ class Task:
     """What is to be done in how much time, whatever the grid.
 
     models: their blocks. volumes: count by split. epochs, effective: epochs, and volumes in an optimizer step.
-    seeds: trainings of each model. jobs: trainings at a time, each of `processes` on a GPU. room: bytes for one of
-    them. seconds: for all trainings.
+    trainings: of each model, for its seeds and folds. jobs: trainings at a time, each of `processes` on a GPU. room:
+    bytes for one of them. seconds: for all trainings.
     """
 
     models: Mapping[str, Mapping[str, Any]]
     volumes: Mapping[str, int]
     epochs: int
     effective: int
-    seeds: int
+    trainings: int
     jobs: int
     processes: int
     room: float
     seconds: float
 
     def epoch_seconds(self, fits: Mapping[str, Fit]) -> float:
-        """Wall time of one epoch of all models and seeds."""
+        """Wall time of one epoch of all trainings."""
         passes = self.volumes["train"] + FORWARD_SHARE * self.volumes.get("val", 0)
-        return self.seeds * sum(fit.cost.seconds for fit in fits.values()) * passes / self.processes / self.jobs
+        return self.trainings * sum(fit.cost.seconds for fit in fits.values()) * passes / self.processes / self.jobs
 
     def too_slow(self, fits: Mapping[str, "Fit"]) -> bool:
         """Whether all epochs take longer than they may."""
@@ -122,13 +123,14 @@ def plan_task(facts: CohortFacts, machine: Machine, config: Mapping[str, Any], h
     """What the configuration asks for."""
     training = config.get("training", {})
     processes = training.get("gpu", 1) * training.get("nodes", 1) if machine.gpus else 1
-    jobs = max(1, min(machine.gpus // processes, len(config["models"]) * len(config["seeds"])))
+    trainings = len(config["seeds"]) * len(training_runs(config))
+    jobs = max(1, min(machine.gpus // processes, len(config["models"]) * trainings))
     return Task(
         models=config["models"],
         volumes=facts.volumes,
         epochs=rules.epochs(facts.volumes["train"]).value,
         effective=rules.effective_batch(facts.volumes["train"], processes).value,
-        seeds=len(config["seeds"]),
+        trainings=trainings,
         jobs=jobs,
         processes=processes,
         room=rules.memory_room(machine, jobs),
@@ -165,7 +167,7 @@ def _finest(grids: list[Grid], task: Task, costs: Costs) -> tuple[Grid, dict[str
         if tight:
             limit = f"the finest whose batches fit the memory ({tight[0]})"
         elif task.too_slow(fits):
-            limit = f"the finest that trains {len(fits)} x {task.seeds} networks in {task.seconds / 3600:g} h"
+            limit = f"the finest that trains {len(fits)} x {task.trainings} networks in {task.seconds / 3600:g} h"
         else:
             return grid, fits, limit
     fits = {name: fit_model(name, grids[-1], task, costs) for name in task.models}
