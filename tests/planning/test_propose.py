@@ -17,6 +17,8 @@ from hounsfield.volumes.volume import VolumeError
 CPU = Machine(cores=8, memory=64e9, disk=1e12)
 GPU = Machine(cores=16, memory=128e9, disk=1e12, gpus=1, gpu_name="H100", gpu_memory=80e9)
 CONFIG = {
+    "name": "chests",
+    "split": {},
     "store": "store",
     "seeds": [0],
     "training": {},
@@ -60,6 +62,12 @@ def test_time_decides_the_voxels_and_is_kept():
     assert small.grid.voxels < large.grid.voxels
     for proposal, hours in ((small, 1), (large, 8)):
         assert 0.6 * hours < sum(proposal.training_hours.values()) <= hours
+
+
+def test_each_fold_is_a_training_of_its_own():
+    once, _ = proposed(hours=1e6)
+    folds, _ = proposed(hours=1e6, config=CONFIG | {"split": {"folds": 5}})
+    assert folds.training_hours["resnet"] == pytest.approx(5 * once.training_hours["resnet"])
 
 
 def test_voxels_are_never_finer_than_the_scans():
