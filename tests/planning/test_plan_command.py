@@ -32,7 +32,7 @@ def test_the_proposal_is_laid_over_the_configuration_as_it_is(site, capsys):
     assert "snakemake --configfile mine.yaml plan.yaml" in page
     check_config(merged(yaml.safe_load((site / "mine.yaml").read_text()), overlay), SCHEMA)
     # 20 slices of 6 mm, 100 to 110 mm of body and a margin, 130 mm of body beside the middle by 15 mm.
-    assert overlay["models"]["vit"]["training"]["epochs"] == overlay["training"]["epochs"] != 7
+    assert overlay["models"]["vit"]["training"]["epochs"] == 2 * overlay["training"]["epochs"] != 7
     assert all(n % 16 == 0 for n in overlay["preprocessing"]["shape"])
     snakemake = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "workflow/Snakefile"), "-n", "--cores", "1"]
     done = subprocess.run([*snakemake, "--configfile", "mine.yaml", "plan.yaml"], capture_output=True, text=True)

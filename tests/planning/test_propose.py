@@ -70,6 +70,16 @@ def test_each_fold_is_a_training_of_its_own():
     assert folds.training_hours["resnet"] == pytest.approx(5 * once.training_hours["resnet"])
 
 
+def test_a_transformer_learns_for_longer_and_its_time_counts():
+    vit = {"architecture": "vit3d", "variant": "tiny"}
+    proposal, config = proposed(hours=1e6, config=CONFIG | {"models": CONFIG["models"] | {"vit": vit}})
+    epochs, own = config["training"]["epochs"], config["models"]["vit"]["training"]
+    assert (own["epochs"], own["warmup_epochs"]) == (2 * epochs, 2) and "epochs" not in config["models"]["resnet"][
+        "training"
+    ]
+    assert proposal.training_hours["vit"] == pytest.approx(2 * proposal.training_hours["resnet"])
+
+
 def test_voxels_are_never_finer_than_the_scans():
     proposal, config = proposed(hours=1e6, law=Law(memory=1e-3))
     assert config["preprocessing"]["spacing"] == [1.5, 0.75, 0.75]

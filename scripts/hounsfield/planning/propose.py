@@ -58,9 +58,10 @@ class Task:
     seconds: float
 
     def epoch_seconds(self, fits: Mapping[str, Fit]) -> float:
-        """Wall time of one epoch of all trainings."""
+        """Wall time of one epoch of all trainings, or of what stands for it where a model takes longer."""
         passes = self.volumes["train"] + FORWARD_SHARE * self.volumes.get("val", 0)
-        return self.trainings * sum(fit.cost.seconds for fit in fits.values()) * passes / self.processes / self.jobs
+        volume = sum(rules.times_epochs(self.models[name]) * fit.cost.seconds for name, fit in fits.items())
+        return self.trainings * volume * passes / self.processes / self.jobs
 
     def too_slow(self, fits: Mapping[str, "Fit"]) -> bool:
         """Whether all epochs take longer than they may."""
@@ -220,13 +221,10 @@ def _storage(
 
 def _training(task: Task, fits: Mapping[str, Fit], epochs: Choice, machine: Machine) -> dict[tuple[str, ...], Choice]:
     where = machine.gpu_name if machine.gpus else "the CPU"
-    choices = {
-        ("training", "epochs"): epochs,
-        ("training", "warmup_epochs"): rules.warmup_epochs(epochs.value),
-        ("training", "early_stopping", "patience"): rules.patience(epochs.value),
-        ("training", "amp"): rules.amp(machine),
-    }
+    choices = _schedule(("training",), epochs) | {("training", "amp"): rules.amp(machine)}
     for name, fit in fits.items():
+        if rules.times_epochs(task.models[name]) > 1:
+            choices |= _schedule(("models", name, "training"), rules.own_epochs(epochs.value, task.models[name]))
         own = {
             "batch_size": rules.batch_size(fit.batch, task.effective, fit.cost, task.room, where),
             "accumulate": rules.accumulate(fit.batch, task.effective),
@@ -237,6 +235,15 @@ def _training(task: Task, fits: Mapping[str, Fit], epochs: Choice, machine: Mach
     return choices
 
 
+def _schedule(block: tuple[str, ...], epochs: Choice) -> dict[tuple[str, ...], Choice]:
+    """Epochs, and what follows from their number."""
+    return {
+        (*block, "epochs"): epochs,
+        (*block, "warmup_epochs"): rules.warmup_epochs(epochs.value),
+        (*block, "early_stopping", "patience"): rules.patience(epochs.value),
+    }
+
+
 def _repeated(
     choices: Mapping[tuple[str, ...], Choice], models: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, ...], Choice]:
@@ -244,7 +251,8 @@ def _repeated(
     again = {}
     for name, block in models.items():
         for path, choice in choices.items():
-            if path[0] == "training" and path[1] in block.get("training", {}):
+            said = ("models", name, *path) in choices
+            if path[0] == "training" and path[1] in block.get("training", {}) and not said:
                 again["models", name, *path] = Choice(choice.value, "as above, in place of the model's own")
     return again
 

@@ -12,6 +12,7 @@ from hounsfield.planning.machine import Machine
 
 PRESENTATIONS = 15_000  # volumes seen in all, of a cohort of medium size
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 60
+TRANSFORMER_EPOCHS = 2
 STEPS_PER_EPOCH = 25
 SMALLEST_BATCH, LARGEST_BATCH = 4, 32  # of an optimizer step; batch norms want four volumes at once
 RATE, RATE_BATCH, RATE_WIDTH = 1e-3, 16, 192
@@ -36,6 +37,19 @@ def epochs(n_train: int) -> Choice:
     """A fixed number of presentations, within bounds: small cohorts are seen more often, and overfit in the end."""
     value = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(PRESENTATIONS / n_train)))
     return Choice(value, f"{n_train} training volumes, seen {value * n_train:,} times in all")
+
+
+def times_epochs(block: Mapping[str, Any]) -> int:
+    """How many times the epochs of the others a model takes.
+
+    A transformer is not born knowing that neighbours belong together, and is trained for longer (Touvron et al., 2021).
+    """
+    return TRANSFORMER_EPOCHS if block["architecture"] == "vit3d" and not block.get("weights") else 1
+
+
+def own_epochs(epochs: int, block: Mapping[str, Any]) -> Choice:
+    """Of a model that takes longer than the others."""
+    return Choice(times_epochs(block) * epochs, f"{times_epochs(block)} x {epochs}, as transformers learn slowly")
 
 
 def warmup_epochs(count: int) -> Choice:
