@@ -8,7 +8,7 @@ from hounsfield.report.page import write_report
 
 def main(snakemake):
     page, params = Path(snakemake.output[0]), snakemake.params
-    write_report(page.parents[1], page, params.config, params.models, params.seeds)
+    write_report(page.parents[1], page, params.config, params.models, params.seeds, params.written)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,8 @@ def plan(config: dict[str, Any], hours: float | None, sample: int) -> tuple[Coho
     confined = "CUDA_VISIBLE_DEVICES" in os.environ
     with lease_devices(1) as leased:
         machine = inspect_machine(config["store"], len(leased) if confined else count_gpus())
-        facts = survey(manifest, cohort.pathologies, sample, config["seed"], min(READERS, machine.cores))
+        readers, fold = min(READERS, machine.cores), split.validation_folds()[0]
+        facts = survey(manifest, cohort.pathologies, sample, config["seed"], readers, fold)
         hours = hours or (HOURS_ON_GPU if machine.gpus else HOURS_ON_CPU)
         cores = threads(machine, plan_task(facts, machine, config, hours).jobs).value
 

@@ -184,6 +184,19 @@ def test_a_label_without_a_positive_stops_before_a_voxel_is_read(site):
         site.build(split={"require_positives": ["train"]})
 
 
+def test_only_the_folds_that_are_trained_need_positives(site):
+    rows = [row | {"effusion": int("_1_" in row["VolumeName"])} for row in site.patients(20)]
+    site.table("labels.csv", rows)
+    block = {"fractions": {"train": 0.9, "test": 0.1}, "folds": 3, "require_positives": ["val"]}
+    with pytest.raises(
+        TableError, match=r"no positive in the val split \(\d+ volumes\), where it is fold \d; lower split"
+    ):
+        site.build(split=block)
+    made = site.build(split=block | {"require_positives": []}).volumes
+    (fold,) = made.loc[made["effusion"] == 1, "split"].unique()
+    site.build(split=block | {"fold": int(fold)})
+
+
 def test_a_test_set_only(site):
     site.table("labels.csv", site.patients(5))
     made = site.build(split={"fractions": {"test": 1.0}, "require_positives": ["test"]})

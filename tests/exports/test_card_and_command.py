@@ -96,6 +96,8 @@ def test_facts_lie_in_the_run_of_the_checkpoint(tmp_path):
     assert (facts.run, facts.model, facts.seed) == ("mine", "vit", "3")
     assert len(facts.dataset) == 12 and len(facts.per_pathology) == 2
     assert facts.overall is None and facts.history is None and facts.training is None
+    fold = tmp_path / "results/mine/folds/2/models/vit/seed3/best.pth"
+    assert run_folder(fold) == tmp_path / "results/mine/folds/2" and read_facts(fold).run == "mine, fold 2"
     assert run_folder(tmp_path / "best.pth") is None and read_facts(tmp_path / "best.pth") == RunFacts()
 
 

@@ -51,6 +51,7 @@ def site(tmp_path, monkeypatch):
                 "variant": "tiny",
                 "options": {"num_layers": 1},
                 "training": {"epochs": 7, "weight_decay": 0.1},
+                "tune": {"space": {"options.dropout_rate": {"low": 0.0, "high": 0.3}}},
             }
         },
     }

@@ -1,5 +1,6 @@
 """What is read of a cohort, and of whom."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,22 @@ def test_refused_volumes_are_named_and_the_rest_goes_on(site):
         Path(path).write_bytes(b"<html>")
     with pytest.raises(TableError, match=r"none of \d+ sampled training volumes can be used"):
         survey(manifest, PATHOLOGIES, 100, 0, 2)
+
+
+def test_the_fold_that_validates_is_not_looked_at(site):
+    manifest = manifest_of(site)
+    parts = np.resize(["0", "1", "2", "test"], len(manifest.volumes))
+    folds = replace(manifest, volumes=manifest.volumes.assign(split=parts))
+    for path in folds.volumes.loc[np.isin(parts, ["2", "test"]), "path"]:
+        Path(path).write_bytes(b"no image")
+    facts = survey(folds, PATHOLOGIES, 100, 0, 2, fold=2)
+    assert len(facts.spacings) == np.isin(parts, ["0", "1"]).sum() and not facts.refused
+
+
+def test_a_cohort_without_training_patients_cannot_be_planned(site):
+    manifest = manifest_of(site)
+    with pytest.raises(TableError, match="no volume is in the train split"):
+        survey(replace(manifest, volumes=manifest.volumes.assign(split="test")), PATHOLOGIES, 4, 0, 2)
 
 
 def test_nothing_is_written_and_a_runs_splits_are_kept(site):

@@ -38,5 +38,5 @@ def test_added_baselines_are_compared_like_models_and_train_nothing(copy):
     assert "meta is a baseline" in page and "learned is a baseline" in page
     # Another metric, or another baseline, concerns no network.
     copy.config["baselines"]["meta"]["geometry"] = False
-    messages = {"Score meta without a voxel, seed 0, for tiny", "Score meta, seed 0"}
+    messages = {"Score meta without a voxel, seed 0, for tiny", "Score meta, seed 0, for tiny"}
     assert copy.would_run() == messages | {"Compare the models on the same resamples", "Write the report"}

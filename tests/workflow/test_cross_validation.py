@@ -1,5 +1,8 @@
 """`split.folds`: a training for each fold, each patient scored by the network that did not see them."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -32,11 +35,19 @@ def test_one_command_trains_and_pools_all_folds(copy):
     assert set(pooled["model"]) == {"vit", "meta"}
     ensembles = read_table(copy.results("comparison/ensembles.tsv"), ["ensemble", "metric"])
     assert "vit, 2 folds" in set(ensembles.iloc[:, 0])
-    assert copy.results("comparison/operating_points/vit-2-folds.tsv").exists()
-    assert "Cross-validation, all folds pooled" in copy.results("report/index.html").read_text()
+    points = copy.results("comparison/operating_points/vit-2-folds.tsv")
+    page = copy.results("report/index.html").read_text()
+    assert "Cross-validation, all folds pooled" in page and "Each model was trained under one seed" in page
+    assert "folds/1/models/vit/seed0/best.pth" in page
 
-    # A single fold is a run as without folds; it matches no table again, and trains no other fold.
+    networks = [copy.results(f"{fold}models/vit/seed0/best.pth") for fold in FOLDS]
+    command = [sys.executable, "-m", "hounsfield", "predict", "--model", *networks, "--operating-points", points]
+    command += ["--input", copy.results("demo/volumes"), "--output", "scores.tsv"]
+    subprocess.run(list(map(str, command)), cwd=copy.folder, check=True)
+    assert read_table(copy.folder / "scores.tsv", ["volume"])["finding"].isin([0, 1]).all()
+
+    # A single fold is a run as without folds; it prepares no volume again, and trains no other fold.
     copy.config["split"]["fold"] = 1
     planned = copy.would_run()
     assert {"Check the splits and write the dataset of tiny", "Train vit, seed 0, for tiny"} <= planned
-    assert not any("folds/" in message or message.startswith("Match") for message in planned)
+    assert not any("folds/" in message or message.startswith("Put") for message in planned)

@@ -1,6 +1,7 @@
 """Trained networks on other cohorts: as an external test set, and on a folder of scans without tables."""
 
 import shutil
+from html import unescape
 
 import numpy as np
 import pytest
@@ -43,7 +44,12 @@ def test_networks_are_scored_unchanged_on_another_cohort(finished, copy):
         np.testing.assert_array_equal(rows.loc[inside.index, "internal"], inside["roc_auc"])
         np.testing.assert_array_equal(rows.loc[outside.index, "external"], outside["roc_auc"])
         assert rows.loc["Pleural effusion", ["external", "difference"]].isna().all()
-    assert 'id="external"' in (copy.folder / "results/other/report/index.html").read_text()
+    page = (copy.folder / "results/other/report/index.html").read_text()
+    assert 'id="external"' in page
+    again = yaml.safe_load(
+        unescape(page.split("<summary>Configuration</summary>")[1].split(">", 1)[1].split("</pre>")[0])
+    )
+    assert again["name"] == "tiny" and again["external"] == "other.yaml" and "internal" not in again
     assert copy.would_run("--config", external) == set()
 
 

@@ -13,7 +13,7 @@ COMPARED = {"Compare the models on the same resamples", "Write the report"}
 
 def after_training(model):
     predictions = {f"Score {split} with {model}, seed 0, for tiny" for split in ("val", "test")}
-    alone = {f"Train {model}, seed 0, for tiny", f"Score {model}, seed 0", f"Show where {model} looks"}
+    alone = {f"Train {model}, seed 0, for tiny", f"Score {model}, seed 0, for tiny", f"Show where {model} looks"}
     return alone | {f"Measure what {model} costs to use"} | COMPARED | predictions
 
 
@@ -42,7 +42,7 @@ def test_a_comment_or_docstring_in_the_trainer_is_no_change(copy):
 
 def test_a_change_in_the_metrics_trains_nothing(copy):
     copy.edit("scripts/hounsfield/evaluation/weighted.py", "area / (true * false)", "1 * area / (true * false)")
-    assert copy.would_run() == COMPARED | {"Score resnet, seed 0", "Score vit, seed 0"}
+    assert copy.would_run() == COMPARED | {"Score resnet, seed 0, for tiny", "Score vit, seed 0, for tiny"}
 
 
 def test_a_change_in_the_page_makes_the_page(copy):

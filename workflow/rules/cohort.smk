@@ -46,7 +46,7 @@ checkpoint manifest:
     threads: 8
     params:
         cohort=canonical(config["cohort"]),
-        split=canonical(without(config["split"], "fold")),
+        split=canonical(config["split"]),
         seed=config["seed"],
         code=code("manifest.py"),
     message:

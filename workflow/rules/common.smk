@@ -48,6 +48,7 @@ def checked(settings):
 try:
     checked(config)
     check_tuning(config, yaml.safe_load(SCHEMA.read_text()))
+    WRITTEN = canonical(config)  # as the report shows it
     if config["external"]:
         changed = with_external(config, checked(read_config(config["external"])))
         config.clear()

@@ -3,35 +3,46 @@
 
 rule metrics:
     input:
-        val=f"{TRAINED}/predictions/{{model}}/seed{{seed}}/val.tsv",
-        test=f"{RESULTS}/predictions/{{model}}/seed{{seed}}/test.tsv",
+        val=f"{NETWORKS}/predictions/{{model}}/seed{{seed}}/val.tsv",
+        test=f"{RUN}/predictions/{{model}}/seed{{seed}}/test.tsv",
     output:
         per_pathology=report(
-            f"{RESULTS}/metrics/{{model}}/seed{{seed}}/per_pathology.tsv",
-            category="Metrics",
-            caption="../report/metrics.rst",
-            labels={"model": "{model}", "seed": "{seed}", "table": "per pathology"},
-        ),
-        overall=report(
-            f"{RESULTS}/metrics/{{model}}/seed{{seed}}/overall.tsv",
-            category="Metrics",
-            caption="../report/metrics.rst",
-            labels={"model": "{model}", "seed": "{seed}", "table": "overall"},
-        ),
-        operating_points=report(
-            f"{RESULTS}/metrics/{{model}}/seed{{seed}}/operating_points.tsv",
+            f"{RUN}/metrics/{{model}}/seed{{seed}}/per_pathology.tsv",
             category="Metrics",
             caption="../report/metrics.rst",
             labels={
+                "run": "{run}",
+                "model": "{model}",
+                "seed": "{seed}",
+                "table": "per pathology",
+            },
+        ),
+        overall=report(
+            f"{RUN}/metrics/{{model}}/seed{{seed}}/overall.tsv",
+            category="Metrics",
+            caption="../report/metrics.rst",
+            labels={
+                "run": "{run}",
+                "model": "{model}",
+                "seed": "{seed}",
+                "table": "overall",
+            },
+        ),
+        operating_points=report(
+            f"{RUN}/metrics/{{model}}/seed{{seed}}/operating_points.tsv",
+            category="Metrics",
+            caption="../report/metrics.rst",
+            labels={
+                "run": "{run}",
                 "model": "{model}",
                 "seed": "{seed}",
                 "table": "operating points",
             },
         ),
     log:
-        f"{LOGS}/metrics/{{model}}/seed{{seed}}.log",
+        f"{RUN}/logs/metrics/{{model}}/seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/metrics/{{model}}/seed{{seed}}.tsv"
+        f"{RUN}/benchmarks/metrics/{{model}}/seed{{seed}}.tsv"
     wildcard_constraints:
         model="|".join(SCORED),
     conda:
@@ -41,7 +52,7 @@ rule metrics:
         pathologies=config["cohort"]["pathologies"],
         code=code("metrics.py"),
     message:
-        "Score {wildcards.model}, seed {wildcards.seed}"
+        "Score {wildcards.model}, seed {wildcards.seed}, for {wildcards.run}"
     script:
         "../../scripts/metrics.py"
 

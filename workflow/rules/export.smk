@@ -3,30 +3,37 @@
 
 rule exports:
     input:
-        expand(f"{RESULTS}/exports/{{model}}/seed{{seed}}", model=MODELS, seed=SEEDS),
+        expand(
+            f"{RUN}/exports/{{model}}/seed{{seed}}", run=RUNS, model=MODELS, seed=SEEDS
+        ),
 
 
 rule export:
     input:
-        best=f"{RESULTS}/models/{{model}}/seed{{seed}}/best.pth",
-        history=f"{RESULTS}/models/{{model}}/seed{{seed}}/history.tsv",
-        dataset=f"{RESULTS}/cohort/dataset.tsv",
+        best=f"{RUN}/models/{{model}}/seed{{seed}}/best.pth",
+        history=f"{RUN}/models/{{model}}/seed{{seed}}/history.tsv",
+        dataset=f"{RUN}/cohort/dataset.tsv",
         shards=expand(f"{RESULTS}/cohort/shards/{{shard}}.tsv", shard=SHARDS),
-        operating_points=f"{RESULTS}/metrics/{{model}}/seed{{seed}}/operating_points.tsv",
-        overall=f"{RESULTS}/metrics/{{model}}/seed{{seed}}/overall.tsv",
-        per_pathology=f"{RESULTS}/metrics/{{model}}/seed{{seed}}/per_pathology.tsv",
+        operating_points=f"{RUN}/metrics/{{model}}/seed{{seed}}/operating_points.tsv",
+        overall=f"{RUN}/metrics/{{model}}/seed{{seed}}/overall.tsv",
+        per_pathology=f"{RUN}/metrics/{{model}}/seed{{seed}}/per_pathology.tsv",
     output:
         report(
-            directory(f"{RESULTS}/exports/{{model}}/seed{{seed}}"),
+            directory(f"{RUN}/exports/{{model}}/seed{{seed}}"),
             patterns=["{file}.tsv", "{file}.md"],
             category="Exports",
             caption="../report/export.rst",
-            labels={"model": "{model}", "seed": "{seed}", "file": "{file}"},
+            labels={
+                "run": "{run}",
+                "model": "{model}",
+                "seed": "{seed}",
+                "file": "{file}",
+            },
         ),
     log:
-        f"{LOGS}/export/{{model}}/seed{{seed}}.log",
+        f"{RUN}/logs/export/{{model}}/seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/export/{{model}}/seed{{seed}}.tsv"
+        f"{RUN}/benchmarks/export/{{model}}/seed{{seed}}.tsv"
     conda:
         "../../envs/hounsfield.yaml"
     threads: config["threads"]
@@ -38,6 +45,6 @@ rule export:
         evaluation=canonical(config["evaluation"]),
         code=code("export.py"),
     message:
-        "Export {wildcards.model}, seed {wildcards.seed}"
+        "Export {wildcards.model}, seed {wildcards.seed}, for {wildcards.run}"
     script:
         "../../scripts/export.py"

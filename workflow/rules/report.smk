@@ -8,7 +8,8 @@ rule report_page:
         comparison=f"{RESULTS}/comparison",
         explanations=expand(f"{RESULTS}/explanations/{{model}}", model=MODELS),
         metrics=expand(
-            f"{RESULTS}/metrics/{{model}}/seed{{seed}}/{{table}}.tsv",
+            f"{RUN}/metrics/{{model}}/seed{{seed}}/{{table}}.tsv",
+            run=RUNS,
             model=SCORED,
             seed=SEEDS,
             table=["per_pathology", "overall"],
@@ -37,6 +38,7 @@ rule report_page:
         "../../envs/hounsfield.yaml"
     params:
         config=canonical(config),
+        written=WRITTEN,
         models=MODELS,
         seeds=SEEDS,
         code=code("report.py"),

@@ -40,7 +40,7 @@ def build_dataset(
     check_share(excluded, len(table), settings)
     check_patients(table)
     check_images(table)
-    check_positives(table, settings.pathologies, require_positives)
+    check_positives(table, settings.pathologies, require_positives, fold)
     dataset = table[["volume", "scan", "patient", "split", "key", *settings.pathologies]].reset_index(drop=True)
     dataset = dataset.astype(dict.fromkeys(settings.pathologies, "Int64"))
     log.info("%d volumes of %d patients; %d left out", len(dataset), dataset["patient"].nunique(), len(excluded))

@@ -54,19 +54,26 @@ def check_images(table: pd.DataFrame) -> None:
             log.warning("%s hold the same image under two patients", " and ".join(pair))
 
 
-def check_positives(table: pd.DataFrame, pathologies: Sequence[str], required: Sequence[str]) -> None:
-    """Raise TableError if a label has no positive in one of the splits `required`."""
+def check_positives(
+    table: pd.DataFrame, pathologies: Sequence[str], required: Sequence[str], fold: int | None = None
+) -> None:
+    """Raise TableError if a label has no positive in one of the splits `required`.
+
+    fold: the one that is the validation split, if there are folds.
+    """
+    where = "" if fold is None else f", where it is fold {fold}"
+    advice = "change split.fractions" if fold is None else "lower split.folds, or change split.fractions"
     for split in required:
         part = table[table["split"] == split]
         if part.empty:
             raise TableError(
-                f"the {split} split has no volumes; change split.fractions or split.values, or take {split} out of "
+                f"the {split} split has no volumes{where}; {advice} or split.values, or take {split} out of "
                 "split.require_positives"
             )
         for name in pathologies:
             if not (part[name] == 1).any():
                 raise TableError(
-                    f"{name} has no positive in the {split} split ({len(part)} volumes); change split.fractions, "
+                    f"{name} has no positive in the {split} split ({len(part)} volumes){where}; {advice}, "
                     f"drop the label, or take {split} out of split.require_positives"
                 )
 

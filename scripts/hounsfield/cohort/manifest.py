@@ -79,7 +79,7 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, cach
     check_share(lost, len(table), cohort)
     for fold in split.validation_folds():
         splits = table.assign(split=splits_of_fold(table["split"], fold))
-        check_positives(splits, cohort.pathologies, split.require_positives)
+        check_positives(splits, cohort.pathologies, split.require_positives, fold)
     log.info("%d volumes of %d patients; %d left out", len(table), table["patient"].nunique(), len(lost))
     metadata = pd.DataFrame({"volume": table["volume"], **{name: of[table.index] for name, of in subgroups.items()}})
     volumes = table[[*NAMES, *FACTS, *cohort.pathologies]].astype(dict.fromkeys(cohort.pathologies, "Int64"))

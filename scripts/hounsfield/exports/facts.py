@@ -51,5 +51,7 @@ def read_facts(
         "per_pathology": (metrics / "per_pathology.tsv", ["pathology"]),
     }
     found = {name: read_table(path, text) if path.exists() else None for name, (path, text) in tables.items()}
-    names = {"run": results.name, "model": seed.parent.name, "seed": seed.name.removeprefix("seed")}
+    fold = results.parent.name == "folds"
+    run = f"{results.parents[1].name}, fold {results.name}" if fold else results.name
+    names = {"run": run, "model": seed.parent.name, "seed": seed.name.removeprefix("seed")}
     return RunFacts(**names, **found, training=training, evaluation=evaluation)

@@ -110,7 +110,7 @@ def measure_training(
     Raises ConfigError, and torch's error if memory is short.
     """
     changes = {"batch_size": batch, "accumulate": 1, "gpu": 1, "nodes": 1, "compile": False, "cache_gb": 1}
-    own = {key: value for key, value in block.items() if key != "training"} | {"weights": None}
+    own = {key: value for key, value in block.items() if key not in ("training", "tune")} | {"weights": None}
     names = tuple(f"label {number}" for number in range(labels))
     with TemporaryDirectory() as folder:
         store = VolumeStore(folder)

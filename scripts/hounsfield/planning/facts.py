@@ -63,13 +63,18 @@ def read_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, resul
         return build_manifest(cohort, replace(split, file=None), seed, Path(folder, "identities.tsv"))
 
 
-def survey(manifest: Manifest, pathologies: Sequence[str], sample: int, seed: int, workers: int) -> CohortFacts:
+def survey(
+    manifest: Manifest, pathologies: Sequence[str], sample: int, seed: int, workers: int, fold: int | None = None
+) -> CohortFacts:
     """Facts of the cohort; one volume of each of `sample` training patients is read, and of no other patient.
 
-    Raises TableError if none of them can be used.
+    fold: the one that is the validation split, if there are folds. Raises TableError if there is no training volume,
+    or if none of those that were sampled can be used.
     """
-    volumes = manifest.volumes.assign(split=splits_of_fold(manifest.volumes["split"], 0))
+    volumes = manifest.volumes.assign(split=splits_of_fold(manifest.volumes["split"], fold))
     train = volumes[volumes["split"] == "train"]
+    if train.empty:
+        raise TableError("no volume is in the train split, so there is nothing to plan; change split.fractions")
     rows = _sampled(train, sample, seed).assign(hu=manifest.hu).to_dict("records")
     with ThreadPoolExecutor(max(1, workers)) as pool:
         found = list(progress(pool.map(_measure, rows), len(rows), "volumes"))

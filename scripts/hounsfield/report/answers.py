@@ -121,7 +121,8 @@ def caveats(results: Results, best: Best | None, least: int = 10) -> list[str]:
         said.append(f"Undefined on the test split, and left out of the macro means: {names}.")
     said += leaks(results)
     if not results.several_seeds:
-        said.append("Each model was trained once: how much another seed would change is not known.")
+        times = "under one seed" if len(results.runs) > 1 else "once"
+        said.append(f"Each model was trained {times}: how much another seed would change is not known.")
     if best is not None and best.differences:
         said.append("The best model was picked on these same test scans, which flatters it a little.")
     return said

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -41,9 +42,12 @@ def code_version(folder: Path) -> str:
     return commit[0] + (" with local changes" if changed else "")
 
 
-def digests(results: Path) -> dict[str, str]:
-    """BLAKE2 digest (128 bits) of the files that decide the scores, by their path below `results`."""
-    paths = [path for pattern in DIGESTED for path in sorted(results.glob(pattern))]
+def digests(results: Path, runs: Iterable[Path]) -> dict[str, str]:
+    """BLAKE2 digest (128 bits) of the files that decide the scores, by their path below `results`.
+
+    runs: folders that were trained in: `results`, and those of further folds.
+    """
+    paths = [path for run in runs for pattern in DIGESTED for path in sorted(run.glob(pattern))]
     return {str(path.relative_to(results)): _digest(path) for path in paths}
 
 

@@ -45,9 +45,17 @@ class Details:
 
 
 def write_report(
-    results: Path, out_html: Path, config: Mapping[str, Any], models: Sequence[str], seeds: Sequence[int]
+    results: Path,
+    out_html: Path,
+    config: Mapping[str, Any],
+    models: Sequence[str],
+    seeds: Sequence[int],
+    written: Mapping[str, Any] | None = None,
 ) -> None:
-    """Read the tables and pictures below `results` and write the page. Raises TableError if one is missing."""
+    """Read the tables and pictures below `results` and write the page. Raises TableError if one is missing.
+
+    written: the configuration to run again, where `config` is that of a cohort laid over it.
+    """
     settings = ReportSettings.from_config(config.get("report", {}))
     evaluation = EvaluationSettings.from_config(config.get("evaluation", {}))
     found = read_results(Path(results), config, models, seeds)
@@ -64,7 +72,7 @@ def write_report(
         **_beside(found, evaluation, settings),
         "examples": _examples(found),
         "pointing": extras.pointing_table(found),
-        **_again(found, config, evaluation),
+        **_again(found, written or config, evaluation),
     }
     with atomic_write(out_html) as partial:
         partial.write_text(render(content), encoding="utf-8")
@@ -80,7 +88,7 @@ def _again(found: Results, config: Mapping[str, Any], evaluation: EvaluationSett
         "versions": environment.versions(),
         "machine": environment.machine(),
         "commit": environment.code_version(Path(__file__).parent),
-        "digests": environment.digests(found.folder),
+        "digests": environment.digests(found.folder, found.runs),
         "stages": costs.stages_table(found),
         "total_time": costs.total_time(found),
     }

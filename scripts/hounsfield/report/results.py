@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hounsfield.cohort.settings import training_runs
 from hounsfield.evaluation.scores import gather_scores, prediction_arrays
 from hounsfield.tables import read_table
 
@@ -19,6 +20,7 @@ MACRO = "(macro)"
 class Results:
     """Tables of one run. Those by model and seed are nested dicts; `comparison` holds every table of that folder.
 
+    runs: folders that were trained in: `folder`, and those of further folds.
     baselines: their blocks of the configuration; they are among the models wherever something is scored.
     """
 
@@ -34,6 +36,7 @@ class Results:
     summary: pd.DataFrame
     excluded: pd.DataFrame
     stages: pd.DataFrame
+    runs: Sequence[Path] = ()
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -60,7 +63,7 @@ class Results:
 
 def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str], seeds: Sequence[int]) -> Results:
     """Everything below results/{name} that the page shows. Raises TableError if a table is missing or damaged."""
-
+    runs = [folder.parent / run for run in training_runs({"name": folder.name, "split": config.get("split", {})})]
     baselines = config.get("baselines", {})
     scored_models = [*models, *sorted(baselines)]
     # On an external cohort, the networks are those of another run.
@@ -96,7 +99,8 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
         },
         summary=read_table(folder / "cohort/summary.tsv", ["split", "label"]),
         excluded=read_table(folder / "cohort/excluded.tsv", ["volume", "reason", "detail"]),
-        stages=_stages(folder / "benchmarks"),
+        stages=_stages([run / "benchmarks" for run in runs]),
+        runs=runs,
         baselines={name: dict(block) for name, block in baselines.items()},
     )
 
@@ -123,15 +127,15 @@ def _examples(path: Path) -> pd.DataFrame:
     return read_table(path, ["pathology", "volume", "outcome", "method", "picture"])
 
 
-def _stages(folder: Path) -> pd.DataFrame:
+def _stages(folders: Sequence[Path]) -> pd.DataFrame:
     """Snakemake's benchmarks, summed by stage: jobs, seconds, seconds of processors, largest memory in GiB."""
     rows = []
-    for path in sorted(folder.rglob("*.tsv")):
+    found = [(path.relative_to(folder).parts[0], path) for folder in folders for path in sorted(folder.rglob("*.tsv"))]
+    for stage, path in found:
         # Snakemake writes NA, and "-" for what it could not measure.
         table = read_table(path).apply(pd.to_numeric, errors="coerce")
         if {"s", "max_rss", "cpu_time"} <= set(table):
-            stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
-            rows.append({"stage": stage, **table[["s", "max_rss", "cpu_time"]].iloc[-1].to_dict()})
+            rows.append({"stage": stage.removesuffix(".tsv"), **table[["s", "max_rss", "cpu_time"]].iloc[-1].to_dict()})
     columns = {"s": "seconds", "cpu_time": "processor_seconds", "max_rss": "memory_gib"}
     frame = pd.DataFrame(rows, columns=["stage", *columns]).rename(columns=columns)
     grouped = frame.groupby("stage", sort=False)
