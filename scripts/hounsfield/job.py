@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hounsfield.errors import HounsfieldError
-from hounsfield.locks import try_lock
+from hounsfield.locks import locked, try_lock
 from hounsfield.memory import peak_memory_mb
 
 log = logging.getLogger(__name__)
@@ -60,14 +60,15 @@ def end_with_parent() -> None:
 
 @contextmanager
 def only_one(path: str) -> Iterator[None]:
-    """Hold the file lock `path`; the kernel drops it when the process ends, however it ends.
+    """Hold the file lock `path`, once nobody else does; the kernel drops it when the process ends, however it ends.
 
-    Snakemake's own lock of the directory outlives a power cut, so the default profile does without it.
-    Raises HounsfieldError if another process holds the lock.
+    Snakemake's own lock of the directory outlives a power cut, so the default profile does without it. A job that
+    failed here instead would have Snakemake remove the outputs that the other run is writing.
     """
     held = try_lock(path)
     if held is None:
-        raise HounsfieldError(f"{path}: another run is doing this now; wait for it, or stop it")
+        log.warning("%s: another run is doing this now; waiting until it ends", path)
+        held = locked(path)
     with held:
         yield
 

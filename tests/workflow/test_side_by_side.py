@@ -52,7 +52,7 @@ def test_the_same_cohort_twice_at_once_ends_as_once(finished, new_project, tiny_
     processes = [project.start(), project.start()]
     for process in processes:
         process.wait(timeout=600)
-    project.run()  # where one has stepped aside for the other, the same command goes on
+    project.run()  # where one met what the other had not finished, the same command goes on
     assert project.contents() == finished.contents()
 
 
