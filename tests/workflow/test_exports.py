@@ -12,7 +12,7 @@ pytestmark = pytest.mark.workflow
 
 def test_the_workflow_exports_on_request(copy):
     copy.config["exports"] = {"formats": ["onnx", "monai", "card"], "volumes": 3}
-    assert copy.would_run("exports") == {"Export resnet, seed 0", "Export vit, seed 0"}
+    assert copy.would_run("exports") == {"Export resnet, seed 0, for tiny", "Export vit, seed 0, for tiny"}
     assert not any("Export" in message for message in copy.would_run())
     folder = copy.results("exports/vit/seed0")
     copy.run(folder.relative_to(copy.folder))
