@@ -122,7 +122,7 @@ def test_killed_jobs_go_on_at_the_next_attempt(slurm, copy):
     process.wait(timeout=120)
     log = copy.results("logs/train/vit/seed0.log").read_text()
     assert "going on from epoch" in log
-    assert not trainings()
+    wait_for(lambda: not trainings(), "the end of the cancelled training")
 
 
 def set_limit(job, minutes):
