@@ -226,7 +226,7 @@ def _pixels(plane: Plane, dataset: Dataset) -> np.ndarray:
         raise VolumeError("truncated", "the slice ends before its pixels do; fetch it again", plane.path)
     try:
         stored = dataset.pixel_array
-    except (NotImplementedError, *UNREADABLE) as error:
+    except UNREADABLE as error:
         short = (str(error).splitlines() or [type(error).__name__])[0][:160]
         cut = any(words in short.lower() for words in ("less than expected", "length", "unexpected end"))
         reason = "truncated" if cut else "cannot_decode"
