@@ -109,14 +109,14 @@ def monai_chain(store, shape):
 
 def fill(store, shape, count):
     """Noisy volumes of `shape` voxels with a body in air, and their rows of a dataset."""
-    random = np.random.default_rng(0)
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal(shape, np.float32), (0.4, 0.8, 0.8))
+    noise *= 20 / noise.std()
+    hu = np.full(shape, -1000, np.float32)
+    hu[tuple(slice(n // share, -n // share) for n, share in zip(shape, (8, 6, 6), strict=True))] = 0
     rows = []
     for index in range(count):
-        noise = gaussian_filter(random.normal(0, 1, shape).astype(np.float32), (0.4, 0.8, 0.8))
-        hu = np.full(shape, -1000, np.float32)
-        hu[tuple(slice(n // share, -n // share) for n, share in zip(shape, (8, 6, 6), strict=True))] = 0
         key = f"{index:04d}"
-        store.write(key, (hu + noise * (20 / noise.std())).astype(np.int16))
+        store.write(key, (hu + np.roll(noise, index)).astype(np.int16))
         rows.append({"volume": f"volume {index}", "key": key, "label": index % 2})
     return store, pd.DataFrame(rows)
 

@@ -20,11 +20,10 @@ from loader import AUGMENTATION, SPACING, THREADS, WINDOW, fill, monai_chain
 from monai.data import DataLoader, PersistentDataset
 from monai.utils import set_determinism
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.utils.flop_counter import FlopCounterMode
 
 from hounsfield.models.create import create_model
+from hounsfield.report.footprint import count_operations
 from hounsfield.training.job import TrainingJob
-from hounsfield.training.outcome import peak_memory
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.training.trainer import prepare, train_epoch
 from hounsfield.training.validation import predict_logits
@@ -63,12 +62,11 @@ def precisions(device):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Volumes a second of each side, the share of the epoch spent waiting, FLOPs of one volume's training step, GiB."""
+    """Volumes a second of each side, the share of the epoch spent waiting, FLOPs of one volume's training step."""
 
     speed: dict[str, float]
     waiting: float
     flops: float
-    gpu_memory: float
 
 
 def compare(block, training, shape, count, folder, device):
@@ -78,15 +76,12 @@ def compare(block, training, shape, count, folder, device):
     job = make_job(dataset, store, block, training, shape, folder)
     training, state = prepare(job)
     monai = Stock(job, folder / "monai", device)
-    step, flops = bare_step(job, device)
-    waits, memory = [], []
+    step = bare_step(job, device)
+    waits = []
 
     def epoch():
         state.window, state.loss_sum = 0, 0.0
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
         waits.append(train_epoch(state, training)["data_wait_share"])
-        memory.append(peak_memory(device)["peak_gpu_memory_mb"] or 0)
 
     def validation():
         predict_logits(state.model, training.val, job.preprocessing, job.training.windows, training.precision)
@@ -102,7 +97,7 @@ def compare(block, training, shape, count, folder, device):
         for name, side in sides.items():
             times[name].append(seconds(side, device))
     speed = {name: count / statistics.median(each[1:]) for name, each in times.items()}
-    return Comparison(speed, statistics.median(waits[1:]), flops / BATCH, max(memory) / 1024)
+    return Comparison(speed, statistics.median(waits[1:]), count_operations(step) / BATCH)
 
 
 def cells(found, peak):
@@ -123,8 +118,9 @@ def cells(found, peak):
 class Stock:
     """MONAI's datasets and dictionary transforms in the loop of its tutorials."""
 
-    def __init__(self, job, folder, device):
+    def __init__(self, job, folder, device, workers=0):
         self.device = device
+        self.workers = workers
         chain = monai_chain(job.store, job.preprocessing.shape)
         self.train = self._loader(job.rows("train"), chain, folder / "train", shuffle=True)
         self.val = self._loader(job.rows("val"), chain.transforms[0], folder / "val", shuffle=False)
@@ -135,7 +131,8 @@ class Stock:
         records = [{"image": key, "label": float(label)} for key, label in zip(rows["key"], rows["label"], strict=True)]
         dataset = PersistentDataset(records, chain, folder)
         list(dataset)
-        return DataLoader(dataset, 0, batch_size=BATCH, shuffle=shuffle)
+        kept = self.workers > 0
+        return DataLoader(dataset, self.workers, batch_size=BATCH, shuffle=shuffle, persistent_workers=kept)
 
     def epoch(self):
         self.model.train()
@@ -154,15 +151,15 @@ class Stock:
                 self.model(batch["image"].to(self.device)).cpu()
 
 
-def make_job(dataset, store, block, training, shape, folder):
+def make_job(dataset, store, block, training, shape, folder, threads=THREADS):
     training = {"batch_size": BATCH, "windows": [WINDOW], "augmentation": vars(AUGMENTATION)} | training
     preprocessing = PreprocessingSettings((SPACING,) * 3, shape)
     settings = TrainingSettings.from_config(training)
-    return TrainingJob(folder / "run", dataset, ("label",), store, preprocessing, settings, block, threads=THREADS)
+    return TrainingJob(folder / "run", dataset, ("label",), store, preprocessing, settings, block, threads=threads)
 
 
 def bare_step(job, device):
-    """A function that takes a step on one batch that is there already, as the trainer would; and the step's FLOPs."""
+    """A function that takes a step on one batch that is there already, as the trainer would."""
     training, state = prepare(job)
     x = torch.randn(BATCH, 1, *job.preprocessing.shape, device=device)
     x = training.precision.layout(x)
@@ -174,10 +171,7 @@ def bare_step(job, device):
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
 
-    counter = FlopCounterMode(display=False)
-    with counter:
-        step()
-    return step, counter.get_total_flops()
+    return step
 
 
 def seconds(work, device):

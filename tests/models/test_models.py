@@ -7,6 +7,7 @@ from hounsfield.errors import CheckpointError, ConfigError
 from hounsfield.models.create import architectures, create_model
 from hounsfield.models.settings import ModelSettings
 from hounsfield.models.weights import load_weights
+from hounsfield.training.precision import Precision
 
 SMALL = {
     "resnet3d": ("10", {}),
@@ -35,6 +36,39 @@ def test_gives_logits_and_every_parameter_a_gradient(architecture, channels):
     logits.square().sum().backward()
     silent = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert silent == []
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_logits_do_not_depend_on_the_memory_layout(architecture):
+    torch.manual_seed(0)
+    model, x_BCDHW = create_model(settings(architecture), 5).eval(), torch.randn(2, 1, 32, 32, 32)
+    with torch.inference_mode():
+        expected = model(x_BCDHW)
+        precision = Precision(torch.device("cpu"), channels_last=True)
+        found = precision.place(model)(precision.layout(x_BCDHW))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_attention_without_its_matrix_is_monais():
+    torch.manual_seed(0)
+    model, x_BCDHW = create_model(settings("vit3d"), 5), torch.randn(2, 1, 32, 32, 32)
+    gradients = []
+    for flash in (True, False):
+        for block in model.blocks:
+            assert block.attn.use_flash_attention or not flash
+            block.attn.use_flash_attention = flash
+        model.zero_grad()
+        model(x_BCDHW).square().sum().backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
+    assert (gradients[0] - gradients[1]).norm() / gradients[1].norm() < 1e-4
+
+
+def test_nothing_is_dropped_when_scoring():
+    model = create_model(ModelSettings("vit3d", "tiny", {"num_layers": 2, "dropout_rate": 0.5}, 1, (32, 32, 32)), 5)
+    x_BCDHW = torch.randn(1, 1, 32, 32, 32)
+    assert not torch.equal(model(x_BCDHW), model(x_BCDHW))
+    model.eval()
+    assert torch.equal(model(x_BCDHW), model(x_BCDHW))
 
 
 def test_variants_differ_in_size():

@@ -6,7 +6,7 @@ import torch
 
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
-from hounsfield.report.footprint import COLUMNS, measure_network
+from hounsfield.report.footprint import COLUMNS, count_operations, measure_network
 from hounsfield.training.checkpoints import save_checkpoint
 
 
@@ -39,6 +39,16 @@ def test_counts_parameters_and_the_operations_of_convolutions_and_products(small
     assert row["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert row["gigaflops"] == pytest.approx(sum(counted) / 1e9)
     assert row["seconds_per_scan"] > 0 and row["device"]
+
+
+def test_counts_the_products_of_attention():
+    model = create_model(ModelSettings("vit3d", "tiny", {"num_layers": 2, "patch_size": 8}, 1, (32, 32, 32)), 2).eval()
+    x_BCDHW = torch.zeros(1, 1, 32, 32, 32)
+    with torch.inference_mode():
+        counted = count_operations(lambda: model(x_BCDHW))
+        for block in model.blocks:
+            block.attn.use_flash_attention = False  # its matrix products are then torch's plain ones
+        assert counted == count_operations(lambda: model(x_BCDHW))
 
 
 def test_a_single_volume_gives_no_time(small_cohort, slim):

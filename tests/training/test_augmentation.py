@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kurtosis, skew
 
-from hounsfield.training.augmentation import Draws, augment, augmented_input, draw
+from hounsfield.training.augmentation import Draws, _grid, augment, augmented_input, draw
 from hounsfield.training.data import to_hu, to_input
 from hounsfield.training.settings import AugmentationSettings
 from hounsfield.volumes.settings import PreprocessingSettings
@@ -215,3 +215,9 @@ def test_the_cpu_does_as_torchs_operators_do(seed, shape, count, kind, moving):
         [(high - low) / 2 for low, high in windows]
     ).view(1, -1, 1, 1, 1)
     assert difference_HU.max() < 0.1
+
+
+def test_grid_is_torchs():
+    theta = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 3, 4)).astype(np.float32))
+    expected = torch.nn.functional.affine_grid(theta, [3, 1, 5, 6, 7], align_corners=False)
+    torch.testing.assert_close(_grid(theta, torch.Size((5, 6, 7))), expected, atol=1e-6, rtol=0)

@@ -45,6 +45,8 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
     for block in model.blocks:
         # MONAI makes it for the decoders' sake; without a gradient it would stop distributed training.
         del block.norm_cross_attn
+        # Without the matrix of all pairs of patches in memory. MONAI would drop some of it when scoring, too.
+        block.attn.use_flash_attention = not sizes.get("dropout_rate")
     return model
 
 

@@ -87,23 +87,26 @@ class VolumeBatches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """This process's shares of the epoch's batches, from batch `start` on, read ahead by two. Raises StoreError."""
-        waiting: deque[tuple[np.ndarray, list[Future]]] = deque()
+        waiting: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.workers)
         try:
             shares = (self.world.share(rows) for rows in self.rows(epoch, start))
             for rows in filter(len, shares):
-                waiting.append((rows, [pool.submit(self.volumes.__getitem__, int(row)) for row in rows]))
+                volumes = [pool.submit(self.volumes.__getitem__, int(row)) for row in rows]
+                # It waits for reads that were begun before it, and so never for itself.
+                waiting.append(pool.submit(self._batch, rows, volumes))
                 if len(waiting) > 2:
-                    yield self._batch(*waiting.popleft())
+                    yield waiting.popleft().result()
             while waiting:
-                yield self._batch(*waiting.popleft())
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _batch(self, rows: np.ndarray, volumes: list[Future]) -> Batch:
-        stacked = torch.cat([volume.result()["image"] for volume in volumes])
-        if torch.cuda.is_available():
-            stacked = stacked.pin_memory()
+        parts = [volume.result()["image"] for volume in volumes]
+        # Pinned, so that the copy to the GPU runs beside its work.
+        shape, pinned = (len(parts), *parts[0].shape[1:]), torch.cuda.is_available()
+        stacked = torch.cat(parts, out=torch.empty(shape, dtype=parts[0].dtype, pin_memory=pinned))
         return Batch(stacked, torch.from_numpy(self.labels[rows]), rows)
 
 

@@ -46,7 +46,7 @@ def _bce(settings: LossSettings, train_labels: np.ndarray) -> Loss:
     weights = torch.from_numpy(positive_weights(train_labels, settings.max_pos_weight))
 
     def loss(logits, labels):
-        weight = weights.to(logits.device)
+        weight = weights.to(logits.device, non_blocking=True)
         return functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
 
     return loss

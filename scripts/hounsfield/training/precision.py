@@ -49,19 +49,22 @@ class Precision:
 
     def layout(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
         """Volumes in the chosen memory layout."""
-        return x_BCDHW.contiguous(memory_format=self._format())
+        return x_BCDHW.contiguous(memory_format=self._format(x_BCDHW))
 
     def place(self, model: nn.Module) -> nn.Module:
-        """The network on the device, in the chosen memory layout."""
-        model = model.to(self.device, memory_format=self._format())
-        if self.amp_type is not None and self.device.type == "cpu":
-            for module in model.modules():
-                if isinstance(module, nn.Conv2d | nn.Conv3d):
+        """The network on the device, its kernels, flat or not, in the chosen memory layout."""
+        model = model.to(self.device)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                module.to(memory_format=self._format(module.weight))
+                if self.amp_type is not None and self.device.type == "cpu":
                     module.forward = partial(_convolve_on_cpu, module.forward, module.kernel_size)
         return model
 
-    def _format(self) -> torch.memory_format:
-        return torch.channels_last_3d if self.channels_last else torch.contiguous_format
+    def _format(self, tensor: torch.Tensor) -> torch.memory_format:
+        if not self.channels_last:
+            return torch.contiguous_format
+        return torch.channels_last_3d if tensor.ndim == 5 else torch.channels_last
 
 
 def _convolve_on_cpu(forward: Callable, kernel_size: tuple[int, ...], x: torch.Tensor) -> torch.Tensor:
