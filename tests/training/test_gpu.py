@@ -95,9 +95,11 @@ def test_learns_and_goes_on(make_job, changes):
 
 
 @pytest.mark.parametrize("architecture", ["resnet3d", "densenet3d", "vit3d"])
-def test_compiled_and_recomputed_gradients_are_those_of_the_plain_network(architecture):
+def test_compiled_and_recomputed_gradients_are_those_of_the_plain_network(architecture, monkeypatch):
     settings = ModelSettings(architecture, shape=(32, 48, 48), **SMALL[architecture])
     x = torch.randn(4, 1, 32, 48, 48, device="cuda")
+    # Batch norms of the few voxels that deep maps have here make much of little: TF32 alone would change gradients.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     gradients = []
     for change in ("none", "compile", "gradient_checkpointing"):
         torch.manual_seed(0)
@@ -108,8 +110,8 @@ def test_compiled_and_recomputed_gradients_are_those_of_the_plain_network(archit
             recompute_activations(model, settings)
         model(x).square().mean().backward()
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
-    for gradient in gradients[1:]:
-        assert (gradient - gradients[0]).norm() / gradients[0].norm() < 0.02
+    compiled, recomputed = ((g - gradients[0]).norm() / gradients[0].norm() for g in gradients[1:])
+    assert compiled < 0.02 and recomputed < 0.02
 
 
 def test_a_lease_shows_cuda_its_gpu_only(monkeypatch):

@@ -30,7 +30,7 @@ from hounsfield.volumes.store import VolumeStore
 DEVICE = torch.device("cuda")
 VOLUMES = 16
 ROUNDS = 2
-EPOCH_S = 2.0  # fewer volumes make an epoch where steps are long
+EPOCH_S = 1.0  # fewer volumes make an epoch where steps are long
 WORKERS = min(8, os.cpu_count())
 OPTIONS = {
     "default": {},
@@ -57,7 +57,7 @@ def main():
             store, dataset = fill(VolumeStore(Path(folder, "store")), shape, VOLUMES)
             dataset["split"] = "train"
             for network in arguments.networks:
-                compare(network, shape, arguments.options, dataset, store, Path(folder, network), peak)
+                compare(network, shape, arguments, dataset, store, Path(folder), peak)
 
 
 def parse_arguments():
@@ -65,6 +65,7 @@ def parse_arguments():
     parser.add_argument("--shapes", nargs="+", type=parse_shape, default=[(128, 256, 256), (240, 480, 480)])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--options", nargs="+", choices=OPTIONS, default=OPTIONS)
+    parser.add_argument("--without-monai", action="store_true", help="leave the slow side out")
     return parser.parse_args()
 
 
@@ -72,16 +73,16 @@ def parse_shape(text):
     return tuple(map(int, text.split("x")))
 
 
-def compare(network, shape, options, dataset, store, folder, peak):
+def compare(network, shape, arguments, dataset, store, folder, peak):
     """Print a row an option."""
 
     def job(training, volumes=VOLUMES):
         rows = pd.concat([dataset.iloc[:volumes], dataset.iloc[:BATCH].assign(split="val")], ignore_index=True)
         return make_job(rows, store, NETWORKS[network], training, shape, folder, WORKERS)
 
-    stock = guarded(lambda: stock_speed(job({}), folder / "monai"))
+    stock = None if arguments.without_monai else guarded(lambda: stock_speed(job({}), folder / "monai"))
     flops = guarded(lambda: count_operations(bare_step(job({}), DEVICE)) / BATCH)
-    for option in options:
+    for option in arguments.options:
         found = guarded(lambda option=option: measure(partial(job, OPTIONS[option])))
         name = " | ".join([f"{network}, {'x'.join(map(str, shape))}", as_text(OPTIONS[option])])
         print(f"| {name} | {' | '.join(cells(found, stock, flops, peak))} |", flush=True)
@@ -120,7 +121,7 @@ def measure(job):
 
 
 def cells(found, stock, flops, peak):
-    monai = f"{stock:.2f}" if stock else "out of memory"
+    monai = f"{stock:.2f}" if stock else ""
     if found is None:
         return ["out of memory", "", monai, "", "", "", ""]
     speed, waiting, memory = found
