@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from hounsfield.errors import ConfigError
-from hounsfield.training.folding import fold, is_foldable
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -60,8 +59,6 @@ class Precision:
                 module.to(memory_format=self._format(module.weight))
                 if self.amp_type is not None and self.device.type == "cpu":
                     module.forward = partial(_convolve_on_cpu, module.forward, module.kernel_size)
-                elif self.channels_last and self.device.type == "cuda" and is_foldable(module):
-                    module.forward = partial(fold, module)
         return model
 
     def _format(self, tensor: torch.Tensor) -> torch.memory_format:
