@@ -45,9 +45,15 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
     for block in model.blocks:
         # MONAI makes it for the decoders' sake; without a gradient it would stop distributed training.
         del block.norm_cross_attn
-        # Without the matrix of all pairs of patches in memory. MONAI would drop some of it when scoring, too.
-        block.attn.use_flash_attention = not sizes.get("dropout_rate")
+        block.attn.use_flash_attention = True  # without the matrix of all pairs of patches in memory
+        if sizes.get("dropout_rate"):
+            block.attn.register_forward_pre_hook(_drop_in_training_only)
     return model
+
+
+def _drop_in_training_only(attention: nn.Module, _) -> None:
+    """MONAI's flash attention drops when scoring, too."""
+    attention.dropout_rate = attention.drop_weights.p if attention.training else 0.0
 
 
 def stages(model: nn.Module) -> list[tuple[str, ...]]:
