@@ -11,6 +11,7 @@ import torch
 from scipy.special import expit
 
 from hounsfield.errors import ExportError
+from hounsfield.exports.facts import whole_run
 from hounsfield.exports.trained import Trained
 from hounsfield.tables import read_table
 from hounsfield.training.data import VolumeBatches, to_hu
@@ -70,8 +71,8 @@ def validation_rows(results: Path, count: int) -> pd.DataFrame:
     """
     dataset = read_table(results / "cohort/dataset.tsv", ["volume", "split"])
     chosen = dataset.loc[dataset["split"] == "val", "volume"].head(count)
-    run = results.parents[1] if results.parent.name == "folds" else results
-    shards = [read_table(path, SHARD_TEXT) for path in sorted((run / "cohort/shards").glob("*.tsv"))]
+    paths = sorted((whole_run(results) / "cohort/shards").glob("*.tsv"))
+    shards = [read_table(path, SHARD_TEXT) for path in paths]
     found = [shard[shard["volume"].isin(chosen)] for shard in shards]
     if not sum(map(len, found)):
         raise ExportError(f"{results}: has no validation scan to compare the formats on; give some with --input")

@@ -35,6 +35,11 @@ def run_folder(checkpoint: Path) -> Path | None:
     return parents[3] if usual else None
 
 
+def whole_run(results: Path) -> Path:
+    """The run's folder of a run's or of one of its folds, results/{name}/folds/{k}."""
+    return results.parents[1] if results.parent.name == "folds" else results
+
+
 def read_facts(
     checkpoint: Path, training: Mapping[str, Any] | None = None, evaluation: Mapping[str, Any] | None = None
 ) -> RunFacts:
@@ -51,7 +56,7 @@ def read_facts(
         "per_pathology": (metrics / "per_pathology.tsv", ["pathology"]),
     }
     found = {name: read_table(path, text) if path.exists() else None for name, (path, text) in tables.items()}
-    fold = results.parent.name == "folds"
-    run = f"{results.parents[1].name}, fold {results.name}" if fold else results.name
-    names = {"run": run, "model": seed.parent.name, "seed": seed.name.removeprefix("seed")}
+    run = whole_run(results)
+    name = run.name if run == results else f"{run.name}, fold {results.name}"
+    names = {"run": name, "model": seed.parent.name, "seed": seed.name.removeprefix("seed")}
     return RunFacts(**names, **found, training=training, evaluation=evaluation)
