@@ -1,6 +1,6 @@
 """A run that is killed at random moments, whatever the stage, ends as one that was left in peace.
 
-HOUNSFIELD_KILLS=50 kills it fifty times, which takes seven minutes.
+HOUNSFIELD_KILLS=50 kills it fifty times, which takes seven to seventeen minutes.
 """
 
 import os
