@@ -52,7 +52,7 @@ def measure_network(
 
 def count_operations(work: Callable[[], object]) -> int:
     """Multiplications and additions of the convolutions and matrix products that `work` does on one device."""
-    # torch's counter knows the attention of a GPU; of a CPU it leaves it out.
+    # torch's counter knows the attention of a GPU; of a CPU it leaves it out (and still does, on the way back).
     on_cpu = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
     with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
         work()

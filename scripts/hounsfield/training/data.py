@@ -1,6 +1,7 @@
 """From the store to batches: the order of an epoch, a RAM cache, and threads that read ahead."""
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -110,6 +111,21 @@ class VolumeBatches:
         # By numpy: torch would start threads of its own in this one, which spin and slow the network's down.
         np.concatenate([part.numpy() for part in parts], out=stacked.numpy())
         return Batch(stacked, torch.from_numpy(self.labels[rows]), rows)
+
+
+class Waiter(Iterator):
+    """Batches, with the seconds that getting them took."""
+
+    def __init__(self, batches: Iterator[Batch]):
+        self.batches = batches
+        self.seconds = 0.0
+
+    def __next__(self) -> Batch:
+        """The next batch."""
+        started = time.monotonic()
+        batch = next(self.batches)
+        self.seconds += time.monotonic() - started
+        return batch
 
 
 def sample_seed(volume: str) -> int:

@@ -19,7 +19,7 @@ from hounsfield.models.create import create_model
 from hounsfield.progress import progress
 from hounsfield.training.augmentation import augmented_input, draw
 from hounsfield.training.checkpoints import find_latest_checkpoint, save_last
-from hounsfield.training.data import ALONE, Batch, VolumeBatches
+from hounsfield.training.data import ALONE, Batch, VolumeBatches, Waiter
 from hounsfield.training.distributed import World, apart
 from hounsfield.training.finetuning import freeze
 from hounsfield.training.interruption import Interrupted, Interruption, catch_signals
@@ -102,7 +102,7 @@ def train_epoch(state: TrainingState, training: Training) -> dict[str, Any]:
     state.model.train()
     for module in training.frozen:
         module.eval()  # its running statistics stay, and nothing is dropped
-    waiter = _Waiter(training.train.epoch(state.epoch, start=state.window * settings.accumulate))
+    waiter = Waiter(training.train.epoch(state.epoch, start=state.window * settings.accumulate))
     started = time.monotonic()
     plan = list(_windows(training.train, state.epoch, settings.accumulate))
     left = plan[state.window :]
@@ -286,17 +286,3 @@ def _tracker(state: TrainingState, training: Training) -> Tracker:
     tracker = Tracker(directory=job.directory, config=config, run_id=state.run_id, **tracking)
     state.run_id = tracker.run_id
     return tracker
-
-
-class _Waiter(Iterator):
-    """Batches, with the seconds that getting them took."""
-
-    def __init__(self, batches: Iterator[Batch]):
-        self.batches = batches
-        self.seconds = 0.0
-
-    def __next__(self) -> Batch:
-        started = time.monotonic()
-        batch = next(self.batches)
-        self.seconds += time.monotonic() - started
-        return batch
