@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from hounsfield.cohort.checks import check_unseen
 from hounsfield.cohort.dataset import build_dataset
-from hounsfield.cohort.gate import check_unseen
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hounsfield.cohort.phantoms import write_phantoms
 from hounsfield.job import run_job
+from hounsfield.phantoms.cohort import write_phantoms
 
 
 def main(snakemake):

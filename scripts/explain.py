@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from hounsfield.devices import lease_devices
+from hounsfield.explain.phantom_truth import PhantomTruth
+from hounsfield.explain.saliency import explain_model
+from hounsfield.explain.settings import ExplainSettings
 from hounsfield.job import run_job
-from hounsfield.report.phantom_truth import PhantomTruth
-from hounsfield.report.saliency import explain_model
-from hounsfield.report.settings import ReportSettings
 from hounsfield.tables import read_table
-from hounsfield.training.devices import lease_devices
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
 
@@ -23,7 +23,7 @@ def main(snakemake):
             read_table(snakemake.input.predictions, text=["volume", "scan", "patient"]),
             VolumeStore(snakemake.config["store"]),
             Path(snakemake.output[0]),
-            ReportSettings.from_config(params.report),
+            ExplainSettings.from_config(params.explain),
             snakemake.threads,
             truth,
         )

@@ -1,9 +1,9 @@
 """Measure what one network costs to use."""
 
+from hounsfield.devices import lease_devices
+from hounsfield.inference.footprint import measure_network
 from hounsfield.job import run_job
-from hounsfield.report.footprint import measure_network
 from hounsfield.tables import read_table, write_table
-from hounsfield.training.devices import lease_devices
 from hounsfield.volumes.store import VolumeStore
 
 

@@ -2,9 +2,9 @@
 
 from hounsfield.baselines.fitting import predict_splits
 from hounsfield.baselines.probe import FrozenNetwork, extract_features, probe_candidates
+from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
-from hounsfield.training.devices import lease_devices
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore

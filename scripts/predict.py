@@ -1,8 +1,8 @@
 """Score one split with a trained model."""
 
+from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
-from hounsfield.training.devices import lease_devices
 from hounsfield.training.predict import predict_split
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.store import VolumeStore

@@ -1,9 +1,9 @@
 """Score one shard of new scans with a trained model."""
 
+from hounsfield.devices import lease_devices
 from hounsfield.inference.findings import read_networks, score_volumes, with_points
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
-from hounsfield.training.devices import lease_devices
 from hounsfield.volumes.store import VolumeStore
 
 

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
+from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
-from hounsfield.training.devices import lease_devices
 from hounsfield.training.launch import launch
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
 from hounsfield.tables import write_table
-from hounsfield.training.devices import lease_devices
 from hounsfield.tuning.search import Search, search_spec, work
 
 

@@ -23,6 +23,7 @@ from hounsfield.config import (
 )
 from hounsfield.errors import ConfigError
 from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.explain.settings import ExplainSettings
 from hounsfield.exports.settings import ExportSettings
 from hounsfield.models.create import architectures
 from hounsfield.report.settings import ReportSettings
@@ -89,6 +90,7 @@ def built(config):
     CohortSettings.from_config(config["cohort"])
     SplitSettings.from_config(config.get("split", {}))
     EvaluationSettings.from_config(config.get("evaluation", {}))
+    ExplainSettings.from_config(config.get("explain", {}))
     ReportSettings.from_config(config.get("report", {}))
 
 
@@ -171,6 +173,7 @@ def test_tables_are_looked_for_before_any_work(tmp_path):
         ("preprocessing", PreprocessingSettings),
         ("training", TrainingSettings),
         ("evaluation", EvaluationSettings),
+        ("explain", ExplainSettings),
         ("report", ReportSettings),
         ("exports", ExportSettings),
         ("tune", TuningSettings),
@@ -186,8 +189,9 @@ def test_schema_and_library_know_the_same_settings(block, settings):
 
 
 def test_schema_and_library_agree_on_defaults():
-    blocks = {"evaluation": EvaluationSettings(), "report": ReportSettings(), "exports": ExportSettings()}
-    for block, settings in (blocks | {"tune": TuningSettings()}).items():
+    blocks = {"evaluation": EvaluationSettings(), "explain": ExplainSettings(), "report": ReportSettings()}
+    blocks |= {"exports": ExportSettings(), "tune": TuningSettings()}
+    for block, settings in blocks.items():
         for name, described in SCHEMA["properties"][block]["properties"].items():
             assert canonical(getattr(settings, name)) == described["default"], name
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from hounsfield.cohort.phantoms import paint_scan, plan_cohort
+from hounsfield.phantoms.cohort import paint_scan, plan_cohort
 from hounsfield.volumes.resample import resample
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.volume import Volume

@@ -12,9 +12,8 @@ import time
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from hounsfield.evaluation.bootstrap import Bootstrap, bootstrap
-from hounsfield.evaluation.resampling import bootstrap_blocks
-from hounsfield.evaluation.scores import Scores, scores_of
+from hounsfield.evaluation.bootstrap import Bootstrap, bootstrap, bootstrap_blocks
+from hounsfield.evaluation.predictions import Predictions, predictions_of
 from hounsfield.evaluation.settings import EvaluationSettings
 
 LOOPED = 3
@@ -37,16 +36,16 @@ def main(scans: int = 3000, pathologies: int = 18, replicates: int = 2000) -> No
     print(f"largest difference {worst:.1e}; peak memory {peak:.0f} MB")
 
 
-def simulate(scans: int, pathologies: int) -> Scores:
+def simulate(scans: int, pathologies: int) -> Predictions:
     """Scans of half as many patients, a fifth of the labels positive."""
     random = np.random.default_rng(0)
     labels = (random.random((scans, pathologies)) < 0.2).astype(float)
-    scores = scores_of(labels, random.normal(labels, 1))
+    scores = predictions_of(labels, random.normal(labels, 1))
     patients = np.unique(random.integers(0, scans // 2, scans), return_inverse=True)[1]
-    return Scores(scores.labels, scores.logits, scores.probabilities, patients, scores.units)
+    return Predictions(scores.labels, scores.logits, scores.probabilities, patients, scores.units)
 
 
-def loop_over_sklearn(scores: Scores, decisions: np.ndarray, result: Bootstrap) -> tuple[float, float]:
+def loop_over_sklearn(scores: Predictions, decisions: np.ndarray, result: Bootstrap) -> tuple[float, float]:
     """Seconds of AUROC, average precision and F1 alone on the first resamples, and the largest difference."""
     weights = next(bootstrap_blocks(scores.patients, len(result.resamples.overall["accuracy"]), 0))
     metrics = {"roc_auc": roc_auc_score, "average_precision": average_precision_score, "f1": f1_score}

@@ -21,8 +21,8 @@ from monai.data import DataLoader, PersistentDataset
 from monai.utils import set_determinism
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from hounsfield.inference.footprint import count_operations
 from hounsfield.models.create import create_model
-from hounsfield.report.footprint import count_operations
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.training.trainer import prepare, train_epoch
@@ -80,7 +80,7 @@ def compare(block, training, shape, count, folder, device):
     waits = []
 
     def epoch():
-        state.window, state.loss_sum = 0, 0.0
+        state.epoch_step, state.loss_sum = 0, 0.0
         waits.append(train_epoch(state, training)["data_wait_share"])
 
     def validation():

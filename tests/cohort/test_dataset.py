@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from hounsfield.cohort.checks import check_unseen
 from hounsfield.cohort.dataset import build_dataset
-from hounsfield.cohort.gate import check_unseen
 from hounsfield.cohort.settings import SPLITS, CohortSettings, SplitSettings
 from hounsfield.cohort.splits import split_patients
 from hounsfield.errors import TableError

@@ -10,12 +10,19 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, roc_auc_score
 
-from hounsfield.evaluation.bootstrap import bootstrap, difference, mean_over_seeds, metrics_of
-from hounsfield.evaluation.intervals import bca_tails, interval
-from hounsfield.evaluation.resampling import bootstrap_blocks, jackknife_blocks
-from hounsfield.evaluation.scores import Scores, scores_of
+from hounsfield.evaluation.bootstrap import (
+    bca_tails,
+    bootstrap,
+    bootstrap_blocks,
+    difference,
+    interval,
+    jackknife_blocks,
+    mean_over_seeds,
+    metrics_of,
+)
+from hounsfield.evaluation.metrics import make_sample
+from hounsfield.evaluation.predictions import Predictions, predictions_of
 from hounsfield.evaluation.settings import EvaluationSettings
-from hounsfield.evaluation.weighted import make_sample
 
 
 def random_scores(seed, n=60, patients=25):
@@ -23,9 +30,9 @@ def random_scores(seed, n=60, patients=25):
     labels = (random.random((n, 2)) < 0.4).astype(float)
     labels[random.random((n, 2)) < 0.1] = np.nan
     logits = np.round(random.normal(np.nan_to_num(labels), 1.5), 1)
-    scores = scores_of(labels, logits)
+    scores = predictions_of(labels, logits)
     owners = np.concatenate([np.arange(patients), random.integers(0, patients, n - patients)])
-    return Scores(scores.labels, scores.logits, scores.probabilities, owners, scores.units)
+    return Predictions(scores.labels, scores.logits, scores.probabilities, owners, scores.units)
 
 
 @hypothesis_settings(max_examples=8, deadline=None)
@@ -133,7 +140,7 @@ def test_bca_of_a_metric_that_never_varies_is_the_percentile_interval():
 
 def test_means_and_differences_are_taken_in_each_resample():
     scores = random_scores(2)
-    other = Scores(scores.labels, -scores.logits, 1 - scores.probabilities, scores.patients, scores.units)
+    other = Predictions(scores.labels, -scores.logits, 1 - scores.probabilities, scores.patients, scores.units)
     settings = EvaluationSettings(replicates=50, interval="bca")
     a, b = (bootstrap(each, each.probabilities > 0.5, settings) for each in (scores, other))
     # Turned round, the AUROC is one less the AUROC, in each resample of the same patients.

@@ -10,10 +10,10 @@ from scipy.special import expit
 
 from hounsfield.errors import TableError
 from hounsfield.evaluation import EvaluationSettings, compare_models, score_model
-from hounsfield.evaluation.ensembles import ensemble_run
+from hounsfield.evaluation.ensembles import ensemble_model
 from hounsfield.evaluation.folds import fold_ensembles, fold_table, pool_folds, score_folds
 from hounsfield.evaluation.pairs import MACRO, holm, p_value
-from hounsfield.evaluation.runs import prepare_run
+from hounsfield.evaluation.scored_model import prepare_model
 from hounsfield.evaluation.subgroups import groups_of, name_groups
 from hounsfield.metadata import to_numbers
 
@@ -71,8 +71,8 @@ def test_comparisons_are_paired(make_predictions):
     val, test = make_predictions(0, 60, 1.0, 1), make_predictions(0, 60, 1.0, 2)
     noisy, other = test.copy(), make_predictions(9, 60, 1.0, 2)
     noisy["logit A"] += np.random.default_rng(0).normal(0, 0.01, len(noisy))
-    runs = {"a": {0: (val, test)}, "b": {0: (val, noisy)}, "c": {0: (val, other)}}
-    pairs = compare_models(runs, NAMES, SETTINGS)["pairs"]
+    scored_models = {"a": {0: (val, test)}, "b": {0: (val, noisy)}, "c": {0: (val, other)}}
+    pairs = compare_models(scored_models, NAMES, SETTINGS)["pairs"]
     row = pairs[(pairs["pathology"] == "A") & (pairs["metric"] == "roc_auc")].set_index(["model_a", "model_b"])
     width = row["high"] - row["low"]
     assert width[("a", "b")] < width[("a", "c")] / 5
@@ -110,12 +110,12 @@ def test_refuses_models_tested_on_other_scans(predictions, change):
 
 
 def test_an_ensemble_is_the_mean_probability_with_thresholds_of_its_own(predictions):
-    runs = [prepare_run(*predictions["good"][seed], NAMES, SETTINGS) for seed in (0, 1)]
-    ensemble = ensemble_run(runs, SETTINGS)
-    mean = np.mean([run.test.probabilities for run in runs], axis=0)
+    scored_models = [prepare_model(*predictions["good"][seed], NAMES, SETTINGS) for seed in (0, 1)]
+    ensemble = ensemble_model(scored_models, SETTINGS)
+    mean = np.mean([scored.test.probabilities for scored in scored_models], axis=0)
     assert ensemble.test.probabilities == pytest.approx(mean, abs=1e-12)
     assert expit(ensemble.test.logits) == pytest.approx(mean, abs=1e-12)
-    assert not np.array_equal(ensemble.thresholds, runs[0].thresholds)
+    assert not np.array_equal(ensemble.thresholds, scored_models[0].thresholds)
     table = compare_models(predictions, NAMES, SETTINGS)["ensembles"].set_index(["ensemble", "metric"])
     names = {"good, 2 seeds": 2, "poor, 2 seeds": 2, "all models": 4}
     assert table["members"].groupby("ensemble").first().to_dict() == names
@@ -177,14 +177,14 @@ def test_costs_come_from_the_histories_and_footprints(predictions):
     footprint = pd.DataFrame(
         {"parameters": [10], "gigaflops": [0.5], "seconds_per_scan": [0.25], "device": ["CPU, threads: 1"]}
     )
-    runs, histories = {"good": predictions["good"]}, {"good": {0: history, 1: history[["seconds"]]}}
-    cost = compare_models(runs, NAMES, SETTINGS, histories=histories, footprints={"good": footprint})["cost"]
+    scored_models, histories = {"good": predictions["good"]}, {"good": {0: history, 1: history[["seconds"]]}}
+    cost = compare_models(scored_models, NAMES, SETTINGS, histories=histories, footprints={"good": footprint})["cost"]
     # Each epoch's own seconds; the first one used no GPU.
     assert cost["training_hours"].tolist() == [2.0, 2.0]
     assert cost["gpu_hours"].tolist() == [1.5, 0.0]
     assert cost["samples_per_second"][0] == 3 and np.isnan(cost["samples_per_second"][1])
     assert cost["parameters"].tolist() == [10, 10] and cost["seconds_per_scan"].tolist() == [0.25, 0.25]
-    alone = compare_models(runs, NAMES, SETTINGS, histories=histories)["cost"]
+    alone = compare_models(scored_models, NAMES, SETTINGS, histories=histories)["cost"]
     assert alone["parameters"].isna().all() and alone["training_hours"].tolist() == [2.0, 2.0]
 
 
@@ -239,17 +239,17 @@ def test_an_ensemble_of_folds_is_the_mean_on_the_shared_test_split(make_predicti
     ensemble = fold_ensembles(folds, NAMES, SETTINGS)["m, 3 folds"]
     assert ensemble.members == 6
     tests = [test for parts in folds["m"].values() for _, test in parts]
-    each = [prepare_run(test, test, NAMES, SETTINGS).test for test in tests]
+    each = [prepare_model(test, test, NAMES, SETTINGS).test for test in tests]
     mean = np.mean([scores.probabilities for scores in each], axis=0)
-    np.testing.assert_allclose(ensemble.run.test.probabilities, mean, atol=1e-12)
+    np.testing.assert_allclose(ensemble.scored.test.probabilities, mean, atol=1e-12)
     # The thresholds are of the out-of-fold scores: what the test split holds changes none of them.
     turned = {
         seed: [(val, test.assign(**{"label A": 1 - test["label A"]})) for val, test in parts]
         for seed, parts in folds["m"].items()
     }
     again = fold_ensembles({"m": turned}, NAMES, SETTINGS)["m, 3 folds"]
-    np.testing.assert_array_equal(again.run.thresholds, ensemble.run.thresholds)
-    assert len(ensemble.run.validation.units) == sum(len(set(val["scan"])) for val, _ in folds["m"][0])
+    np.testing.assert_array_equal(again.scored.thresholds, ensemble.scored.thresholds)
+    assert len(ensemble.scored.validation.units) == sum(len(set(val["scan"])) for val, _ in folds["m"][0])
 
 
 def test_folds_of_unlike_test_splits_make_no_ensemble(make_predictions, caplog):
@@ -262,6 +262,6 @@ def test_each_ensemble_leaves_its_operating_points(predictions):
     tables = compare_models(predictions, NAMES, SETTINGS)
     names = {name for name in tables if name.startswith("operating_points/")}
     assert names == {f"operating_points/{name}" for name in ("good-2-seeds", "poor-2-seeds", "all-models")}
-    runs = [prepare_run(*tables_, NAMES, SETTINGS) for tables_ in predictions["good"].values()]
+    scored_models = [prepare_model(*tables_, NAMES, SETTINGS) for tables_ in predictions["good"].values()]
     points = tables["operating_points/good-2-seeds"]
-    np.testing.assert_array_equal(points["threshold"], ensemble_run(runs, SETTINGS).thresholds)
+    np.testing.assert_array_equal(points["threshold"], ensemble_model(scored_models, SETTINGS).thresholds)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from hounsfield.evaluation.bootstrap import bootstrap
-from hounsfield.evaluation.scores import Scores, scores_of
+from hounsfield.evaluation.predictions import Predictions, predictions_of
 from hounsfield.evaluation.settings import EvaluationSettings
 
 PATIENTS, SCANS, SHIFT, SHARED = 80, 4, 1.0, 0.8
@@ -19,8 +19,8 @@ def simulate(random):
     patients = np.repeat(np.arange(PATIENTS), SCANS)
     noise = np.sqrt(SHARED) * random.normal(size=PATIENTS)[patients]
     noise += np.sqrt(1 - SHARED) * random.normal(size=len(patients))
-    scores = scores_of(labels[:, None], (SHIFT * labels + noise)[:, None])
-    return Scores(scores.labels, scores.logits, scores.probabilities, patients, scores.units)
+    scores = predictions_of(labels[:, None], (SHIFT * labels + noise)[:, None])
+    return Predictions(scores.labels, scores.logits, scores.probabilities, patients, scores.units)
 
 
 def coverage(kind, clustered, trials=1000):
@@ -30,7 +30,7 @@ def coverage(kind, clustered, trials=1000):
     for _ in range(trials):
         scores = simulate(random)
         if not clustered:
-            scores = scores_of(scores.labels, scores.logits)
+            scores = predictions_of(scores.labels, scores.logits)
         _, low, high = bootstrap(scores, scores.probabilities > 0.5, settings).column("roc_auc", 0)
         covered += low <= TRUTH <= high
     return covered / trials

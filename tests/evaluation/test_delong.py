@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from hounsfield.evaluation.delong import delong_test
+from hounsfield.evaluation.pairs import delong_test
 
 
 def kernel(positive_scores, negative_scores):

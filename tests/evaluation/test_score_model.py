@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hounsfield.evaluation import EvaluationSettings, compute_metrics, score_model
-from hounsfield.evaluation.scores import gather_scores
+from hounsfield.evaluation.predictions import gather_predictions
 from hounsfield.tables import read_table, write_table
 
 NAMES = ["A", "B", "C"]
@@ -20,7 +20,7 @@ def test_has_the_columns_and_values_of_the_scans(make_predictions):
     per_pathology, overall = score_model(val, test, NAMES, SETTINGS)
     assert per_pathology.columns.tolist() == COLUMNS.split()
     assert overall.columns.tolist() == ["metric", "value", "low", "high"]
-    scores = gather_scores(test, NAMES, "scan")
+    scores = gather_predictions(test, NAMES, "scan")
     metrics = compute_metrics(scores.logits, scores.labels, NAMES, per_pathology["threshold"])
     for row in per_pathology.to_dict("records"):
         for column, key in (("roc_auc", "auc"), ("f1", "f1"), ("specificity", "specificity"), ("brier", "brier")):

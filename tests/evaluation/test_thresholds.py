@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, recall_score
 
 from hounsfield.errors import ConfigError
-from hounsfield.evaluation.scores import scores_of
+from hounsfield.evaluation.predictions import predictions_of
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.evaluation.thresholds import choose_threshold, choose_thresholds
 
@@ -50,7 +50,7 @@ def test_is_midway_between_neighbouring_scores():
 
 
 def test_fixed_and_undecided():
-    scores = scores_of(np.array([[0, 1], [0, 0]]), np.array([[0.0, 1.0], [0.3, -1.0]]))
+    scores = predictions_of(np.array([[0, 1], [0, 0]]), np.array([[0.0, 1.0], [0.3, -1.0]]))
     assert choose_thresholds(scores, EvaluationSettings(threshold="fixed", target=0.3)).tolist() == [0.3, 0.3]
     assert choose_thresholds(scores, EvaluationSettings()).tolist() == pytest.approx([0.5, 0.5])
 

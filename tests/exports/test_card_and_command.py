@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hounsfield.export import main
+from hounsfield.cli.export_command import main
 from hounsfield.exports.card import as_text, render_card
 from hounsfield.exports.facts import RunFacts, read_facts, run_folder
 from hounsfield.tables import read_table, write_table

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hounsfield.__main__ import main
+from hounsfield.cli.main import main
 from hounsfield.config import check_config, merged
 
 ROOT = Path(__file__).parents[2]

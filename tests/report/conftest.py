@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.special import expit
 
-from hounsfield.evaluation.weighted import THRESHOLD_METRICS
+from hounsfield.evaluation.metrics import THRESHOLD_METRICS
 from hounsfield.report.page import write_report
 from hounsfield.tables import write_table
 

@@ -13,8 +13,8 @@ from hounsfield.models.stages import is_within, network_stages
 from hounsfield.tables import read_table
 from hounsfield.training import trainer
 from hounsfield.training.checkpoints import load_checkpoint
-from hounsfield.training.finetuning import freeze, rate_shares
 from hounsfield.training.interruption import Interrupted
+from hounsfield.training.optimization import freeze, rate_shares
 from hounsfield.training.trainer import prepare, train_model
 
 BLOCKS = {

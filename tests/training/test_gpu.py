@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from hounsfield.devices import lease_devices
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
 from hounsfield.tables import read_table
 from hounsfield.training import trainer
+from hounsfield.training.activation_checkpointing import checkpoint_activations
 from hounsfield.training.augmentation import augmented_input, draw
-from hounsfield.training.devices import lease_devices
 from hounsfield.training.precision import Precision
-from hounsfield.training.recompute import recompute_activations
 from hounsfield.training.settings import AugmentationSettings
 from hounsfield.training.trainer import prepare, train_epoch, train_model
 from hounsfield.volumes.settings import PreprocessingSettings
@@ -33,7 +33,7 @@ def test_an_epoch_never_waits_for_the_gpu(make_job, monkeypatch):
     job = make_job({"augmentation": EVERYTHING, "amp": "bf16", "accumulate": 2})
     training, state = prepare(job)
     train_epoch(state, training)  # the first one chooses algorithms and takes memory
-    state.epoch, state.window = 1, 0
+    state.epoch, state.epoch_step = 1, 0
     monkeypatch.setattr(trainer, "_settle", lambda *_: None)  # the one place that looks at losses, all at once
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -107,7 +107,7 @@ def test_compiled_and_recomputed_gradients_are_those_of_the_plain_network(archit
         if change == "compile":
             model.compile()
         if change == "gradient_checkpointing":
-            recompute_activations(model, settings)
+            checkpoint_activations(model, settings)
         model(x).square().mean().backward()
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
     compiled, recomputed = ((g - gradients[0]).norm() / gradients[0].norm() for g in gradients[1:])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hounsfield.training.early_stopping import EarlyStopping
-from hounsfield.training.schedule import learning_rate
+from hounsfield.training.optimization import learning_rate
 
 
 def test_warms_up_to_the_peak_and_falls_to_the_floor():

@@ -71,9 +71,9 @@ def test_who_goes_on_and_in_which_order(tmp_path, lower_is_better):
         trial(8, e1=0.3, e3=0.9, e9=0.5),  # killed before it was told that it had ended
         trial(9, TrialState.COMPLETE, e1=0.55, e3=0.85, e9=0.6),
     ]
-    legs = [(leg.trial.number, leg.rung) for leg in study.legs(trials)]
+    assignments = [(assignment.trial.number, assignment.rung) for assignment in study.assignments(trials)]
     # At 3: 0.9 and 0.85 are the best two of four, and both have gone on. At 1: 0.6 is fourth of nine, 0.55 fifth.
-    assert legs == [(8, 9), (4, 3), (0, 3), (6, 1)]
+    assert assignments == [(8, 9), (4, 3), (0, 3), (6, 1)]
 
 
 def test_a_trial_that_went_on_ends_as_if_it_had_not_paused(make_search, make_job):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from hounsfield.inspect import main
+from hounsfield.cli.inspect_command import main
 from hounsfield.volumes import VolumeError, read_volume
 from hounsfield.volumes.header import identity
 
@@ -97,6 +97,6 @@ def test_inspect_tells_what_is_usable_and_what_is_not(tmp_path, chest, capsys):
 
 
 def test_inspect_runs_as_a_module(tmp_path):
-    command = [sys.executable, "-m", "hounsfield.inspect", str(tmp_path / "absent.nii.gz")]
+    command = [sys.executable, "-m", "hounsfield.cli.inspect_command", str(tmp_path / "absent.nii.gz")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "missing" in done.stdout

@@ -41,7 +41,7 @@ def test_a_comment_or_docstring_in_the_trainer_is_no_change(copy):
 
 
 def test_a_change_in_the_metrics_trains_nothing(copy):
-    copy.edit("scripts/hounsfield/evaluation/weighted.py", "area / (true * false)", "1 * area / (true * false)")
+    copy.edit("scripts/hounsfield/evaluation/metrics.py", "area / (true * false)", "1 * area / (true * false)")
     assert copy.would_run() == COMPARED | {"Score resnet, seed 0, for tiny", "Score vit, seed 0, for tiny"}
 
 

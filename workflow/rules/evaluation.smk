@@ -175,7 +175,7 @@ rule explain:
         gpu=1,
         mem_mb=8000,
     params:
-        report=canonical(config["report"]),
+        explain=canonical(config["explain"]),
         preprocessing=canonical(config["preprocessing"]),
         demo=canonical(config.get("demo", {})),
         seed=config["seed"],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hounsfield.cohort.gate import check_images, check_patients, check_positives, check_share
+from hounsfield.cohort.checks import check_images, check_patients, check_positives, check_share
 from hounsfield.cohort.settings import SPLITS, CohortSettings
 from hounsfield.errors import TableError
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from hounsfield.cohort.checks import check_patients, check_positives, check_share
 from hounsfield.cohort.dataset import splits_of_fold
 from hounsfield.cohort.facts import FACTS, header_facts
 from hounsfield.cohort.files import identities
-from hounsfield.cohort.gate import check_patients, check_positives, check_share
 from hounsfield.cohort.labels import parse_labels, read_mapping
 from hounsfield.cohort.matching import (
     Unmatched,

@@ -1,8 +1,13 @@
 """Evaluation: metrics, thresholds, calibration, intervals, comparison."""
 
-from hounsfield.evaluation.compare import compare_models
-from hounsfield.evaluation.metrics import compute_metrics
-from hounsfield.evaluation.score import score_model
-from hounsfield.evaluation.settings import EvaluationSettings
+from hounsfield.lazy import lazy_names
 
-__all__ = ["EvaluationSettings", "compare_models", "compute_metrics", "score_model"]
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "EvaluationSettings": "settings",
+        "compare_models": "compare",
+        "compute_metrics": "metrics",
+        "score_model": "score",
+    },
+)

@@ -8,9 +8,9 @@ import pandas as pd
 from scipy.special import expit
 
 from hounsfield.evaluation.bootstrap import bootstrap
-from hounsfield.evaluation.runs import Run
+from hounsfield.evaluation.predictions import Predictions, mean_logits
 from hounsfield.evaluation.score import OVERALL_COLUMNS, overall_table
-from hounsfield.evaluation.scores import Scores, mean_logits
+from hounsfield.evaluation.scored_model import ScoredModel
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.evaluation.thresholds import choose_thresholds
 
@@ -22,21 +22,23 @@ class Ensemble:
     """How many networks it has, and their mean probability as a run."""
 
     members: int
-    run: Run
+    scored: ScoredModel
 
 
-def ensemble_run(runs: Sequence[Run], settings: EvaluationSettings) -> Run:
-    """A run of the mean probabilities, its thresholds chosen on their validation split; all have the same scans."""
-    validation, test = (mean_scores([getattr(run, split) for run in runs]) for split in ("validation", "test"))
-    return Run(validation, test, choose_thresholds(validation, settings), runs[0].calibration)
+def ensemble_model(networks: Sequence[ScoredModel], settings: EvaluationSettings) -> ScoredModel:
+    """A model of the mean probabilities, its thresholds chosen on their validation split; all have the same scans."""
+    validation, test = (
+        mean_predictions([getattr(scored, split) for scored in networks]) for split in ("validation", "test")
+    )
+    return ScoredModel(validation, test, choose_thresholds(validation, settings), networks[0].calibration)
 
 
-def ensembles_of(runs: Mapping[str, Sequence[Run]], settings: EvaluationSettings) -> dict[str, Ensemble]:
+def ensembles_of(networks: Mapping[str, Sequence[ScoredModel]], settings: EvaluationSettings) -> dict[str, Ensemble]:
     """Each model's ensemble over its seeds, and that of all runs of all models, by name."""
-    groups = {f"{model}, {len(seeds)} seeds": seeds for model, seeds in runs.items() if len(seeds) > 1}
-    if len(runs) > 1:
-        groups[ALL_MODELS] = [run for seeds in runs.values() for run in seeds]
-    return {name: Ensemble(len(members), ensemble_run(members, settings)) for name, members in groups.items()}
+    groups = {f"{model}, {len(seeds)} seeds": seeds for model, seeds in networks.items() if len(seeds) > 1}
+    if len(networks) > 1:
+        groups[ALL_MODELS] = [scored for seeds in networks.values() for scored in seeds]
+    return {name: Ensemble(len(members), ensemble_model(members, settings)) for name, members in groups.items()}
 
 
 def ensemble_tables(
@@ -45,19 +47,19 @@ def ensemble_tables(
     """`ensembles`: their overall metrics; `operating_points/{name}`: the thresholds on each one's mean probability."""
     tables, points = [], {}
     for name, ensemble in ensembles.items():
-        run = ensemble.run
-        table = overall_table(bootstrap(run.test, run.decisions, settings))
+        scored = ensemble.scored
+        table = overall_table(bootstrap(scored.test, scored.decisions, settings))
         table.insert(0, "ensemble", name)
         table.insert(1, "members", ensemble.members)
         tables.append(table)
         # The members are calibrated, their mean is taken as it is.
-        point = {"pathology": list(pathologies), "scale": 1.0, "offset": 0.0, "threshold": run.thresholds}
+        point = {"pathology": list(pathologies), "scale": 1.0, "offset": 0.0, "threshold": scored.thresholds}
         points[f"operating_points/{name.replace(',', '').replace(' ', '-')}"] = pd.DataFrame(point)
     empty = pd.DataFrame(columns=["ensemble", "members", *OVERALL_COLUMNS])
     return {"ensembles": pd.concat(tables) if tables else empty} | points
 
 
-def mean_scores(members: Sequence[Scores]) -> Scores:
+def mean_predictions(members: Sequence[Predictions]) -> Predictions:
     """The mean probability of several networks, all scored on the same scans."""
     n, p = members[0].labels.shape
     stacked = np.stack([member.logits for member in members], axis=1).reshape(n * len(members), p)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hounsfield.evaluation.bootstrap import point_metrics
-from hounsfield.evaluation.runs import Run, prepare_run
+from hounsfield.evaluation.metrics import make_sample, point_metrics
+from hounsfield.evaluation.scored_model import ScoredModel, prepare_model
 from hounsfield.evaluation.settings import EvaluationSettings
-from hounsfield.evaluation.weighted import make_sample
 from hounsfield.files import atomic_write
 
 SHOWN = {
@@ -38,7 +37,7 @@ def write_exports(
     texts = {"results.md": markdown_table(tables["models"]), "results.tex": latex_table(tables["models"])}
     for model, seeds in predictions.items():
         for seed, (val, test) in seeds.items():
-            metrics = vlm3d_metrics(prepare_run(val, test, pathologies, settings), pathologies)
+            metrics = vlm3d_metrics(prepare_model(val, test, pathologies, settings), pathologies)
             texts[f"vlm3d_{model}_seed{seed}.json"] = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     for name, text in texts.items():
         with atomic_write(folder / name) as partial:
@@ -70,18 +69,21 @@ def latex_table(models: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def vlm3d_metrics(run: Run, pathologies: Sequence[str]) -> dict[str, Any]:
+def vlm3d_metrics(scored: ScoredModel, pathologies: Sequence[str]) -> dict[str, Any]:
     """What the VLM3D challenge's evaluation writes, with this run's thresholds; undefined values are null.
 
     Its CRG score weighs a missed finding by (X - A) / 2A, where A of the X labels are positive.
     """
-    metrics = point_metrics(make_sample(run.test, run.decisions))
+    metrics = point_metrics(make_sample(scored.test, scored.decisions))
     each = [
         {"name": name} | {key: _number(metrics.columns[ours][0, j]) for key, ours in VLM3D_METRICS.items()}
         for j, name in enumerate(pathologies)
     ]
     macro = {key: _number(metrics.overall[f"{ours}_macro"][0]) for key, ours in VLM3D_METRICS.items()}
-    return {"classification": {"per_pathology": each, "macro": macro}, "crg": _crg(run.test.labels, run.decisions)}
+    return {
+        "classification": {"per_pathology": each, "macro": macro},
+        "crg": _crg(scored.test.labels, scored.decisions),
+    }
 
 
 def _crg(labels: np.ndarray, decisions: np.ndarray) -> dict[str, Any]:

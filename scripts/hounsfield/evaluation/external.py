@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hounsfield.evaluation.bootstrap import Bootstrap, Metrics, bootstrap, difference, mean_over_seeds
+from hounsfield.evaluation.metrics import nanmean
 from hounsfield.evaluation.pairs import MACRO
-from hounsfield.evaluation.runs import Run, prepare_run
+from hounsfield.evaluation.scored_model import ScoredModel, prepare_model
 from hounsfield.evaluation.settings import EvaluationSettings
-from hounsfield.evaluation.weighted import nanmean
 
 METRICS = ("roc_auc", "average_precision", "f1", "sensitivity", "specificity", "brier")
 EXTERNAL_COLUMNS = ["model", "pathology", "metric", "internal", "internal_low", "internal_high"]
@@ -33,10 +33,10 @@ def external_table(
     """
     rows = []
     for model, seeds in predictions.items():
-        home = [prepare_run(val, internal[model][seed], pathologies, settings) for seed, (val, _) in seeds.items()]
-        away = [prepare_run(*tables, pathologies, settings) for tables in seeds.values()]
+        home = [prepare_model(val, internal[model][seed], pathologies, settings) for seed, (val, _) in seeds.items()]
+        away = [prepare_model(*tables, pathologies, settings) for tables in seeds.values()]
         both = np.flatnonzero(_has_both_kinds(home[0]) & _has_both_kinds(away[0]))
-        inside, outside = (_with_macro(_mean_over(runs, settings), both) for runs in (home, away))
+        inside, outside = (_with_macro(_mean_over(scored_models, settings), both) for scored_models in (home, away))
         gap = _gap(outside, inside)
         sides = (inside, outside, gap)
         for metric in METRICS:
@@ -46,13 +46,13 @@ def external_table(
     return pd.DataFrame(rows, columns=EXTERNAL_COLUMNS)
 
 
-def _has_both_kinds(run: Run) -> np.ndarray:
-    labels = run.test.labels
+def _has_both_kinds(scored: ScoredModel) -> np.ndarray:
+    labels = scored.test.labels
     return (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
 
 
-def _mean_over(runs: Sequence[Run], settings: EvaluationSettings) -> Bootstrap:
-    return mean_over_seeds([bootstrap(run.test, run.decisions, settings) for run in runs])
+def _mean_over(scored_models: Sequence[ScoredModel], settings: EvaluationSettings) -> Bootstrap:
+    return mean_over_seeds([bootstrap(scored.test, scored.decisions, settings) for scored in scored_models])
 
 
 def _with_macro(result: Bootstrap, labels: np.ndarray) -> Bootstrap:

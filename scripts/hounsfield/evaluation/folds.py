@@ -9,14 +9,14 @@ import pandas as pd
 
 from hounsfield.errors import TableError
 from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
-from hounsfield.evaluation.ensembles import Ensemble, ensemble_run, mean_scores
+from hounsfield.evaluation.ensembles import Ensemble, ensemble_model, mean_predictions
+from hounsfield.evaluation.metrics import RANKING_METRICS
 from hounsfield.evaluation.pairs import MACRO
-from hounsfield.evaluation.runs import Run, prepare_run
+from hounsfield.evaluation.predictions import Predictions, same_scans
 from hounsfield.evaluation.score import overall_table, pathology_table
-from hounsfield.evaluation.scores import Scores, same_scans
+from hounsfield.evaluation.scored_model import ScoredModel, prepare_model
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.evaluation.thresholds import choose_thresholds
-from hounsfield.evaluation.weighted import RANKING_METRICS
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def fold_table(folds: Folds, pathologies: Sequence[str], settings: EvaluationSet
 
 def pool_folds(
     folds: Sequence[pd.DataFrame], pathologies: Sequence[str], settings: EvaluationSettings
-) -> tuple[Scores, np.ndarray]:
+) -> tuple[Predictions, np.ndarray]:
     """Scores of all folds, one after another, and what is called present (N, P) at the other folds' thresholds."""
     if len(folds) < 2:
         raise TableError("cross-validation: one fold cannot get its thresholds from the others; give all folds")
@@ -68,8 +68,10 @@ def pool_folds(
     runs = []
     for number, fold in enumerate(folds):
         others = pd.concat([other for k, other in enumerate(folds) if k != number], ignore_index=True)
-        runs.append(prepare_run(others, fold, pathologies, settings))
-    return _joined([run.test for run in runs]), np.concatenate([run.decisions for run in runs])
+        runs.append(prepare_model(others, fold, pathologies, settings))
+    return _joined([scored.test for scored in runs]), np.concatenate(
+        [scored.decisions for scored in runs]
+    )
 
 
 def fold_ensembles(folds: Folds, pathologies: Sequence[str], settings: EvaluationSettings) -> dict[str, Ensemble]:
@@ -82,20 +84,23 @@ def fold_ensembles(folds: Folds, pathologies: Sequence[str], settings: Evaluatio
     found = {}
     for model, seeds in folds.items():
         parts = [
-            ensemble_run([prepare_run(*tables, pathologies, settings) for tables in each], settings)
+            ensemble_model([prepare_model(*tables, pathologies, settings) for tables in each], settings)
             for each in zip(*seeds.values(), strict=True)
         ]
-        if not all(same_scans(run.test, parts[0].test) for run in parts):
+        if not all(same_scans(scored.test, parts[0].test) for scored in parts):
             log.warning("%s: the folds have unlike test splits, so there is no ensemble of them", model)
             continue
-        validation, test = _joined([run.validation for run in parts]), mean_scores([run.test for run in parts])
-        run = Run(validation, test, choose_thresholds(validation, settings), parts[0].calibration)
-        found[f"{model}, {len(parts)} folds"] = Ensemble(len(parts) * len(seeds), run)
+        validation, test = (
+            _joined([scored.validation for scored in parts]),
+            mean_predictions([scored.test for scored in parts]),
+        )
+        scored = ScoredModel(validation, test, choose_thresholds(validation, settings), parts[0].calibration)
+        found[f"{model}, {len(parts)} folds"] = Ensemble(len(parts) * len(seeds), scored)
     return found
 
 
-def _joined(parts: Sequence[Scores]) -> Scores:
+def _joined(parts: Sequence[Predictions]) -> Predictions:
     arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "logits", "probabilities"))
     firsts = np.cumsum([0, *(part.patients.max(initial=-1) + 1 for part in parts)])
     patients = np.concatenate([part.patients + first for part, first in zip(parts, firsts, strict=False)])
-    return Scores(*arrays, patients, np.concatenate([part.units for part in parts]))
+    return Predictions(*arrays, patients, np.concatenate([part.units for part in parts]))

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from hounsfield.evaluation.metrics import nanmean
 from hounsfield.evaluation.pairs import MACRO
-from hounsfield.evaluation.runs import Run
-from hounsfield.evaluation.scores import Scores
+from hounsfield.evaluation.predictions import Predictions
+from hounsfield.evaluation.scored_model import ScoredModel
 from hounsfield.evaluation.settings import EvaluationSettings
-from hounsfield.evaluation.weighted import nanmean
 
 PROTOCOL_COLUMNS = ["model", "seed", "protocol", "pathology", "metric", "value", "note"]
 HONEST = "threshold from validation"
@@ -19,23 +19,26 @@ METRICS = ("weighted_f1", "accuracy", "precision")
 
 
 def protocol_table(
-    runs: Mapping[str, Mapping[int, Run]], pathologies: Sequence[str], settings: EvaluationSettings
+    scored_models: Mapping[str, Mapping[int, ScoredModel]], pathologies: Sequence[str], settings: EvaluationSettings
 ) -> pd.DataFrame:
     """Each protocol of the settings, and its metrics with the thresholds from validation; empty if none is asked."""
     rows = []
-    for model, seeds in runs.items():
-        for seed, run in seeds.items():
+    for model, seeds in scored_models.items():
+        for seed, scored in seeds.items():
             for name in settings.protocols:
-                published = run.test.probabilities > ct_clip_thresholds(run.test)
-                for protocol, decisions, note in (("validation", run.decisions, HONEST), (name, published, OPTIMISTIC)):
-                    values = ct_clip_metrics(run.test.labels, decisions)
+                published = scored.test.probabilities > ct_clip_thresholds(scored.test)
+                for protocol, decisions, note in (
+                    ("validation", scored.decisions, HONEST),
+                    (name, published, OPTIMISTIC),
+                ):
+                    values = ct_clip_metrics(scored.test.labels, decisions)
                     for metric, each in values.items():
                         cells = zip([*pathologies, MACRO], [*each, float(nanmean(each))], strict=True)
                         rows += [[model, seed, protocol, label, metric, value, note] for label, value in cells]
     return pd.DataFrame(rows, columns=PROTOCOL_COLUMNS)
 
 
-def ct_clip_thresholds(test: Scores) -> np.ndarray:
+def ct_clip_thresholds(test: Predictions) -> np.ndarray:
     """CT-CLIP's thresholds (P,): of 100 from 0 to 1 the last nearest to the corner of the test labels' ROC curve."""
     result = np.full(test.labels.shape[1], np.nan)
     for j, (labels, probabilities) in enumerate(zip(test.labels.T, test.probabilities.T, strict=True)):

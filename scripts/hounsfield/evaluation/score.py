@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from hounsfield.evaluation.bootstrap import Bootstrap, bootstrap
-from hounsfield.evaluation.runs import prepare_run
-from hounsfield.evaluation.scores import Scores
+from hounsfield.evaluation.metrics import RANKING_METRICS, THRESHOLD_METRICS
+from hounsfield.evaluation.predictions import Predictions
+from hounsfield.evaluation.scored_model import prepare_model
 from hounsfield.evaluation.settings import EvaluationSettings
-from hounsfield.evaluation.weighted import RANKING_METRICS, THRESHOLD_METRICS
 
 OVERALL_COLUMNS = ["metric", "value", "low", "high"]
 
@@ -21,9 +21,9 @@ def score_model(
 
     Calibration and thresholds come from `val` alone. Raises TableError if predictions lack a column or a logit.
     """
-    run = prepare_run(val, test, pathologies, settings)
-    result = bootstrap(run.test, run.decisions, settings)
-    return pathology_table(run.test, run.thresholds, result, pathologies), overall_table(result)
+    scored = prepare_model(val, test, pathologies, settings)
+    result = bootstrap(scored.test, scored.decisions, settings)
+    return pathology_table(scored.test, scored.thresholds, result, pathologies), overall_table(result)
 
 
 def operating_points(val: pd.DataFrame, pathologies: Sequence[str], settings: EvaluationSettings) -> pd.DataFrame:
@@ -31,8 +31,8 @@ def operating_points(val: pd.DataFrame, pathologies: Sequence[str], settings: Ev
 
     The probability is expit(scale * logit + offset); at or above the threshold it is a finding.
     """
-    run = prepare_run(val, val, pathologies, settings)
-    columns = {"scale": run.calibration.scale, "offset": run.calibration.offset, "threshold": run.thresholds}
+    scored = prepare_model(val, val, pathologies, settings)
+    columns = {"scale": scored.calibration.scale, "offset": scored.calibration.offset, "threshold": scored.thresholds}
     return pd.DataFrame({"pathology": list(pathologies)} | columns)
 
 
@@ -43,7 +43,7 @@ def overall_table(result: Bootstrap) -> pd.DataFrame:
 
 
 def pathology_table(
-    scores: Scores, thresholds: np.ndarray, result: Bootstrap, pathologies: Sequence[str]
+    scores: Predictions, thresholds: np.ndarray, result: Bootstrap, pathologies: Sequence[str]
 ) -> pd.DataFrame:
     """A row a pathology: counts, prevalence, ranking metrics with intervals, the threshold and its metrics."""
     rows = []

@@ -8,8 +8,8 @@ import pandas as pd
 
 from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
 from hounsfield.evaluation.pairs import MACRO
-from hounsfield.evaluation.runs import Run
 from hounsfield.evaluation.score import count_labels
+from hounsfield.evaluation.scored_model import ScoredModel
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.metadata import to_numbers
 
@@ -21,7 +21,7 @@ FEW_VALUES = 8
 
 
 def subgroup_table(
-    runs: Mapping[str, Sequence[Run]],
+    scored_models: Mapping[str, Sequence[ScoredModel]],
     groups: Mapping[str, np.ndarray],
     pathologies: Sequence[str],
     settings: EvaluationSettings,
@@ -31,7 +31,7 @@ def subgroup_table(
     groups: column -> the group's name of each scored scan (N,).
     """
     rows = []
-    for model, seeds in runs.items():
+    for model, seeds in scored_models.items():
         for column, names in groups.items():
             for name in sorted(set(names), key=_place):
                 found = _group_rows(seeds, np.flatnonzero(names == name), pathologies, settings)
@@ -42,7 +42,7 @@ def subgroup_table(
 
 
 def _group_rows(
-    seeds: Sequence[Run], rows: np.ndarray, pathologies: Sequence[str], settings: EvaluationSettings
+    seeds: Sequence[ScoredModel], rows: np.ndarray, pathologies: Sequence[str], settings: EvaluationSettings
 ) -> Iterator[list]:
     scores = seeds[0].test.take(rows)
     patients = len(np.unique(scores.patients))
@@ -50,7 +50,7 @@ def _group_rows(
         empty = [np.nan] * 6
         yield from ([name, patients, *empty, "yes"] for name in (*pathologies, MACRO))
         return
-    result = mean_over_seeds([bootstrap(run.test.take(rows), run.decisions[rows], settings) for run in seeds])
+    result = mean_over_seeds([bootstrap(scored.test.take(rows), scored.decisions[rows], settings) for scored in seeds])
     for j, name in enumerate(pathologies):
         counts = list(count_labels(scores.labels[:, j]).values())[:3]
         yield [name, patients, *counts, *result.column("roc_auc", j), "no"]

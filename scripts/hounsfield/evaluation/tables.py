@@ -7,7 +7,7 @@ import pandas as pd
 
 from hounsfield.evaluation.bootstrap import Bootstrap, mean_over_seeds
 from hounsfield.evaluation.calibration import calibration_error, reliability
-from hounsfield.evaluation.runs import Run
+from hounsfield.evaluation.scored_model import ScoredModel
 
 MODEL_COLUMNS = ["model", "metric", "value", "low", "high", "seeds", "spread"]
 COST = ["samples_per_second", "data_wait_share", "peak_memory_mb", "peak_gpu_memory_mb"]
@@ -40,18 +40,18 @@ def seed_table(results: Seeds) -> pd.DataFrame:
 
 
 def calibration_tables(
-    runs: Mapping[str, Mapping[int, Run]], pathologies: Sequence[str], bins: int
+    scored_models: Mapping[str, Mapping[int, ScoredModel]], pathologies: Sequence[str], bins: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of each run and pathology the fitted map, Brier score and calibration error, and the reliability bins."""
     rows, tables = [], []
-    for model, seeds in runs.items():
-        for seed, run in seeds.items():
+    for model, seeds in scored_models.items():
+        for seed, scored in seeds.items():
             for j, name in enumerate(pathologies):
-                labels, probabilities = run.test.labels[:, j], run.test.probabilities[:, j]
+                labels, probabilities = scored.test.labels[:, j], scored.test.probabilities[:, j]
                 table = reliability(labels, probabilities, bins)
                 known = ~np.isnan(labels)
                 brier = np.mean((probabilities - labels)[known] ** 2) if known.any() else np.nan
-                fitted = run.calibration
+                fitted = scored.calibration
                 rows.append([model, seed, name, fitted.scale[j], fitted.offset[j], brier, calibration_error(table)])
                 keys = {"model": model, "seed": seed, "pathology": name}
                 tables.append(pd.DataFrame([keys] * len(table)).join(table))

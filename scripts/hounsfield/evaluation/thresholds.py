@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from hounsfield.evaluation.scores import Scores
+from hounsfield.evaluation.predictions import Predictions
 from hounsfield.evaluation.settings import EvaluationSettings
 
 UNDECIDED = 0.5
 
 
-def choose_thresholds(validation: Scores, settings: EvaluationSettings) -> np.ndarray:
+def choose_thresholds(validation: Predictions, settings: EvaluationSettings) -> np.ndarray:
     """A threshold a label (P,): a probability at or above it is a finding; 0.5 where validation cannot tell."""
     columns = zip(validation.labels.T, validation.probabilities.T, strict=True)
     return np.array([choose_threshold(labels, values, settings) for labels, values in columns])

@@ -1,5 +1,5 @@
 """Networks: one architecture a file; `create_model` finds it by name."""
 
-from hounsfield.models.create import create_model
+from hounsfield.lazy import lazy_names
 
-__all__ = ["create_model"]
+__getattr__, __all__ = lazy_names(__name__, {"create_model": "create"})

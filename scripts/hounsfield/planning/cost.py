@@ -141,7 +141,7 @@ def _measure(job: TrainingJob, clock: Callable[[], float] = time.perf_counter, s
     training, state = prepare(job)
     seconds = []
     for epoch in range(1 + TIMED):  # each of one step
-        state.epoch, state.window, state.loss_sum = epoch, 0, 0.0
+        state.epoch, state.epoch_step, state.loss_sum = epoch, 0, 0.0
         started = clock()
         train_epoch(state, training)  # ends by waiting for the losses, and so for the GPU
         seconds.append((clock() - started) / speed_up / job.training.batch_size)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from hounsfield.report.pointing import REACH_MM
+from hounsfield.explain.pointing import REACH_MM
 from hounsfield.report.results import MACRO, Results
 from hounsfield.report.tables import Download, Table, frame_table, heading, make_table, number, offered, words
 

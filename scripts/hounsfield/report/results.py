@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hounsfield.cohort.settings import training_runs
-from hounsfield.evaluation.scores import gather_scores, prediction_arrays
+from hounsfield.evaluation.predictions import gather_predictions, prediction_arrays
 from hounsfield.tables import read_table
 
 NAMES = ["volume", "scan", "patient"]
@@ -110,7 +110,7 @@ def scored(results: Results, pathology: str, level: str) -> dict[str, tuple[np.n
     pairs = {}
     for model, table in results.predictions.items():
         logits = results.calibrated(model, pathology, prediction_arrays(table, [pathology])[1])
-        scores = gather_scores(table, [pathology], level, logits)
+        scores = gather_predictions(table, [pathology], level, logits)
         known = ~np.isnan(scores.labels[:, 0])
         pairs[model] = (scores.labels[known, 0], scores.probabilities[known, 0])
     return pairs

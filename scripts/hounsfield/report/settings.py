@@ -7,32 +7,17 @@ from typing import Any
 from hounsfield.errors import ConfigError
 from hounsfield.settings import settings_from
 
-SALIENCY = ("auto", "grad_cam", "hires_cam", "gradient")
-
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """The `report` block.
+    """The `report` block. max_rows: rows of the longest tables on the page."""
 
-    examples: scans shown for each label and kind of example; 0 shows none. saliency: how the maps are made; auto is
-    hires_cam for convolutional networks and gradient for transformers. samples: noisy copies that gradient averages.
-    window: HU that the pictures span, black to white. max_rows: rows of the longest tables on the page.
-    """
-
-    examples: int = 1
-    saliency: str = "auto"
-    samples: int = 8
-    window: tuple[float, float] = (-1000.0, 400.0)
     max_rows: int = 200
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> "ReportSettings":
-        """Raises ConfigError for an unknown key or method, a count out of range, or a window that does not ascend."""
+        """Raises ConfigError for an unknown key, or a count below 1."""
         settings = settings_from(cls, block, "report")
-        if settings.saliency not in SALIENCY:
-            raise ConfigError(f"config: report.saliency: {settings.saliency!r} is not one of {', '.join(SALIENCY)}")
-        if settings.examples < 0 or settings.samples < 1 or settings.max_rows < 1:
-            raise ConfigError("config: report: examples must be 0 or more, samples and max_rows 1 or more")
-        if len(settings.window) != 2 or not settings.window[0] < settings.window[1]:
-            raise ConfigError("config: report.window: give two HU, the lower one first")
+        if settings.max_rows < 1:
+            raise ConfigError("config: report.max_rows: must be 1 or more")
         return settings

@@ -1,17 +1,17 @@
 """Training: data, augmentation, losses, the loop, checkpoints."""
 
-from hounsfield.training.checkpoints import find_latest_checkpoint, load_checkpoint, save_checkpoint
-from hounsfield.training.early_stopping import EarlyStopping
-from hounsfield.training.job import TrainingJob
-from hounsfield.training.trainer import train_epoch, train_model, validate_epoch
+from hounsfield.lazy import lazy_names
 
-__all__ = [
-    "EarlyStopping",
-    "TrainingJob",
-    "find_latest_checkpoint",
-    "load_checkpoint",
-    "save_checkpoint",
-    "train_epoch",
-    "train_model",
-    "validate_epoch",
-]
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "EarlyStopping": "early_stopping",
+        "TrainingJob": "job",
+        "find_latest_checkpoint": "checkpoints",
+        "load_checkpoint": "checkpoints",
+        "save_checkpoint": "checkpoints",
+        "train_epoch": "trainer",
+        "train_model": "trainer",
+        "validate_epoch": "trainer",
+    },
+)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hounsfield.training.cpu import render, stored_means
+from hounsfield.training.cpu_kernels import render, stored_means
 from hounsfield.training.data import hu_of_stored, to_hu, to_input
 from hounsfield.training.settings import AugmentationSettings
 from hounsfield.volumes.settings import AIR_HU, PreprocessingSettings

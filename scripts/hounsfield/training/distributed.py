@@ -55,7 +55,7 @@ class World:
         return DistributedDataParallel(model, gradient_as_bucket_view=True) if self.size > 1 else model
 
 
-def apart(network: nn.Module) -> AbstractContextManager:
+def no_sync(network: nn.Module) -> AbstractContextManager:
     """While gradients are only accumulated, the processes need not exchange them."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 

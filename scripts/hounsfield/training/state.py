@@ -1,7 +1,6 @@
 """All that training carries from one step to the next, and that a checkpoint must hold."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +11,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hounsfield.models.settings import ModelSettings
 from hounsfield.training.early_stopping import EarlyStopping
-from hounsfield.training.finetuning import rate_shares
+from hounsfield.training.optimization import parameter_groups, rate_shares
 from hounsfield.training.precision import Precision
 from hounsfield.training.settings import TrainingSettings
 
 
 @dataclass
 class TrainingState:
-    """epoch: the one in progress. window: optimizer steps done in it. step: optimizer steps in all."""
+    """epoch: the one in progress. epoch_step: optimizer steps done in it. step: optimizer steps in all."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -27,7 +26,7 @@ class TrainingState:
     stopping: EarlyStopping
     ema: AveragedModel | None = None
     epoch: int = 0
-    window: int = 0
+    epoch_step: int = 0
     step: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
@@ -90,22 +89,7 @@ class TrainingState:
         self.history, self.best, self.run_id = state["history"], state["best"], state["run_id"]
 
 
-PROGRESS = ("epoch", "window", "step", "loss_sum", "seconds")
-
-
-def parameter_groups(model: nn.Module, settings: TrainingSettings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The parameters that learn, by their share of the learning rate (`share`) and by weight decay.
-
-    Weight decay for kernels and matrices only: a norm or a bias pulled to zero gains nothing.
-    """
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((shares[name], parameter.ndim > 1), []).append(parameter)
-    return [
-        {"params": parameters, "weight_decay": settings.weight_decay if matrices else 0.0, "share": share}
-        for (share, matrices), parameters in groups.items()
-    ]
+PROGRESS = ("epoch", "epoch_step", "step", "loss_sum", "seconds")
 
 
 def seed_everything(seed: int) -> None:

@@ -17,18 +17,17 @@ from torch.nn.utils import clip_grad_norm_
 from hounsfield.errors import TrainingError
 from hounsfield.models.create import create_model
 from hounsfield.progress import progress
+from hounsfield.training.activation_checkpointing import checkpoint_activations
 from hounsfield.training.augmentation import augmented_input, draw
 from hounsfield.training.checkpoints import find_latest_checkpoint, save_last
 from hounsfield.training.data import ALONE, Batch, VolumeBatches, Waiter
-from hounsfield.training.distributed import World, apart
-from hounsfield.training.finetuning import freeze
+from hounsfield.training.distributed import World, no_sync
 from hounsfield.training.interruption import Interrupted, Interruption, catch_signals
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.losses import Loss, create_loss
+from hounsfield.training.optimization import freeze, learning_rate
 from hounsfield.training.outcome import log_epoch, peak_memory, write_results
 from hounsfield.training.precision import Precision
-from hounsfield.training.recompute import recompute_activations
-from hounsfield.training.schedule import learning_rate
 from hounsfield.training.state import TrainingState, seed_everything, seed_step
 from hounsfield.training.tracking import Tracker
 from hounsfield.training.validation import predict_logits, validation_metrics
@@ -36,11 +35,11 @@ from hounsfield.training.validation import predict_logits, validation_metrics
 log = logging.getLogger(__name__)
 
 # Looking at a loss makes the CPU wait for the GPU, so they are looked at together.
-WINDOWS_BETWEEN_CHECKS = 20
+STEPS_BETWEEN_CHECKS = 20
 
 
 @dataclass(frozen=True)
-class Window:
+class Microbatches:
     """What one optimizer step learns from: the rows of its batches, and how many of their labels are known."""
 
     batches: list[np.ndarray]
@@ -66,7 +65,7 @@ class Training:
     frozen: list[nn.Module] = field(default_factory=list)
     interruption: Interruption = field(default_factory=Interruption)
     saved_at: float = field(default_factory=time.monotonic)
-    unchecked: list[tuple[torch.Tensor, Window]] = field(default_factory=list)
+    unchecked: list[tuple[torch.Tensor, Microbatches]] = field(default_factory=list)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -102,27 +101,27 @@ def train_epoch(state: TrainingState, training: Training) -> dict[str, Any]:
     state.model.train()
     for module in training.frozen:
         module.eval()  # its running statistics stay, and nothing is dropped
-    waiter = Waiter(training.train.epoch(state.epoch, start=state.window * settings.accumulate))
+    waiter = Waiter(training.train.epoch(state.epoch, start=state.epoch_step * settings.accumulate))
     started = time.monotonic()
-    plan = list(_windows(training.train, state.epoch, settings.accumulate))
-    left = plan[state.window :]
-    for window in progress(left, len(left), f"epoch {state.epoch + 1} of {settings.epochs}"):
+    plan = list(_optimizer_steps(training.train, state.epoch, settings.accumulate))
+    left = plan[state.epoch_step :]
+    for group in progress(left, len(left), f"epoch {state.epoch + 1} of {settings.epochs}"):
         _set_learning_rate(state, training)
         seed_step(training.job.seed, state.step, training.world.rank)
-        training.unchecked.append((_backward(state, training, waiter, window), window))
+        training.unchecked.append((_backward(state, training, waiter, group), group))
         _step(state, settings.clip_norm)
         state.step += 1
-        state.window += 1
+        state.epoch_step += 1
         _pause(state, training, started)
     _settle(state, training)
     seconds = time.monotonic() - started
     row = {
         "epoch": state.epoch,
         "step": state.step,
-        "train_loss": state.loss_sum / max(1, sum(window.known for window in plan)),
+        "train_loss": state.loss_sum / max(1, sum(group.known for group in plan)),
         "val_loss": None,
         "learning_rate": max(group["lr"] for group in state.optimizer.param_groups),
-        "samples_per_second": sum(len(window.rows) for window in left) / seconds,
+        "samples_per_second": sum(len(group.rows) for group in left) / seconds,
     }
     return row | {"data_wait_share": waiter.seconds / seconds, "seconds": state.seconds + seconds}
 
@@ -151,7 +150,7 @@ def validate_epoch(state: TrainingState, training: Training, row: dict[str, Any]
     if state.stopping.update(chosen, state.epoch) or state.stopping.best is None:
         state.best = {"weights": state.weights(), "epoch": state.epoch, "metrics": metrics}
     state.history.append(row)
-    state.epoch, state.window, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
+    state.epoch, state.epoch_step, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
     return row
 
 
@@ -168,18 +167,18 @@ def prepare(job: TrainingJob, world: World = ALONE) -> tuple[Training, TrainingS
     frozen = freeze(model, job.model, job.training.freeze)
     state = TrainingState.create(model, job.model, job.training, precision)
     if job.training.gradient_checkpointing:
-        recompute_activations(model, job.model)
+        checkpoint_activations(model, job.model)
     _resume(state, job)
     loss = create_loss(job.training.loss, train.labels)
     return Training(job, world, precision, world.connect(model), loss, train, val, frozen), state
 
 
-def _backward(state: TrainingState, training: Training, batches: Iterator[Batch], window: Window) -> torch.Tensor:
-    """The window's batches forward and backward; this process's part of the mean loss over the known labels."""
+def _backward(state: TrainingState, training: Training, batches: Iterator[Batch], group: Microbatches) -> torch.Tensor:
+    """A group's microbatches forward and backward; this process's part of the mean loss over the known labels."""
     total = torch.zeros((), device=training.precision.device)
-    for left in reversed(range(len(window.batches))):
-        with apart(training.network) if left else nullcontext():
-            loss = _loss(state, training, next(batches)) / window.known
+    for left in reversed(range(len(group.batches))):
+        with no_sync(training.network) if left else nullcontext():
+            loss = _loss(state, training, next(batches)) / group.known
             # Gradients of several processes are averaged, and here they are to be added up.
             state.scaler.scale(loss * training.world.size).backward()
         total += loss.detach()
@@ -208,13 +207,13 @@ def _step(state: TrainingState, clip_norm: float | None) -> None:
         state.ema.update_parameters(state.model)
 
 
-def _windows(batches: VolumeBatches, epoch: int, accumulate: int) -> Iterator[Window]:
+def _optimizer_steps(batches: VolumeBatches, epoch: int, accumulate: int) -> Iterator[Microbatches]:
     """The optimizer steps of an epoch; each knows its labels, so that the last, shorter one weighs rightly."""
     rows = batches.rows(epoch)
     for first in range(0, len(rows), accumulate):
-        window = rows[first : first + accumulate]
-        known = int((~np.isnan(batches.labels[np.concatenate(window)])).sum())
-        yield Window(window, max(1, known))
+        group = rows[first : first + accumulate]
+        known = int((~np.isnan(batches.labels[np.concatenate(group)])).sum())
+        yield Microbatches(group, max(1, known))
 
 
 def _set_learning_rate(state: TrainingState, training: Training) -> None:
@@ -235,7 +234,7 @@ def _pause(state: TrainingState, training: Training, started: float) -> None:
         state.seconds = spent + time.monotonic() - started
         _checkpoint(state, training)
         state.seconds = spent
-    elif len(training.unchecked) >= WINDOWS_BETWEEN_CHECKS:
+    elif len(training.unchecked) >= STEPS_BETWEEN_CHECKS:
         _settle(state, training)
     if interrupted:
         log.warning("interrupted in epoch %d after step %d; the same command goes on", state.epoch + 1, state.step)
@@ -247,14 +246,14 @@ def _settle(state: TrainingState, training: Training) -> None:
     if not training.unchecked:
         return
     losses = training.world.total(torch.stack([loss for loss, _ in training.unchecked])).tolist()
-    for loss, (_, window) in zip(losses, training.unchecked, strict=True):
+    for loss, (_, group) in zip(losses, training.unchecked, strict=True):
         if not math.isfinite(loss):
-            names = ", ".join(training.train.names[row] for row in window.rows)
+            names = ", ".join(training.train.names[row] for row in group.rows)
             raise TrainingError(
                 f"the loss is not finite at the volumes {names}; look at them with `hounsfield inspect`, or "
                 "lower training.learning_rate; the last good checkpoint is kept"
             )
-        state.loss_sum += loss * window.known
+        state.loss_sum += loss * group.known
     training.unchecked.clear()
 
 

@@ -22,7 +22,7 @@ from hounsfield.training.settings import TrainingSettings
 from hounsfield.training.trainer import train_model
 from hounsfield.tuning.settings import TuningSettings
 from hounsfield.tuning.space import Space, check_comparable, search_space, values_of, with_values
-from hounsfield.tuning.study import Leg, SharedStudy, fail, report
+from hounsfield.tuning.study import Assignment, SharedStudy, fail, report
 
 # What ends one trial and says nothing of the others.
 FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)
@@ -110,33 +110,33 @@ def work(search: Search) -> pd.DataFrame:
     """
     study, done = search.study.open(), []
     while True:
-        with search.study.claimed(study, search.settings.trials) as leg:
-            if leg is None:
+        with search.study.claimed(study, search.settings.trials) as assignment:
+            if assignment is None:
                 return pd.DataFrame(done, columns=["number", "epochs"])
-            run_leg(study, leg, search)
-        done.append({"number": leg.trial.number, "epochs": leg.rung})
+            run_assignment(study, assignment, search)
+        done.append({"number": assignment.trial.number, "epochs": assignment.rung})
 
 
-def run_leg(study: Study, leg: Leg, search: Search) -> None:
+def run_assignment(study: Study, assignment: Assignment, search: Search) -> None:
     """Train a trial to its rung, from its own checkpoint if it has one, and write down how that ended."""
-    trial, folder = leg.trial, search.study.trial_folder(leg.trial.number)
-    log.info("trial %d to epoch %d: %s", trial.number, leg.rung, trial.params or "the configuration as it is")
+    trial, folder = assignment.trial, search.study.trial_folder(assignment.trial.number)
+    log.info("trial %d to epoch %d: %s", trial.number, assignment.rung, trial.params or "the configuration as it is")
     try:
         job = search.job(values_of(search.space, trial.params), folder)
-        if leg.rung not in trial.intermediate_values:
+        if assignment.rung not in trial.intermediate_values:
             # On the one schedule that ends at the last rung, whichever rung this is.
-            train_model(job, stop_after=leg.rung)
+            train_model(job, stop_after=assignment.rung)
             value = _validated(job, search.settings.metric)
-            report(study, trial, leg.rung, value)
-            log.info("trial %d at epoch %d: %s %.4f", trial.number, leg.rung, search.settings.metric, value)
+            report(study, trial, assignment.rung, value)
+            log.info("trial %d at epoch %d: %s %.4f", trial.number, assignment.rung, search.settings.metric, value)
     except FAILURES as error:
         log.warning("trial %d failed: %s", trial.number, error)
         fail(study, trial, (str(error).splitlines() or [type(error).__name__])[0])
         remove_networks(folder)
         return
-    ended = leg.rung == search.rungs[-1]
+    ended = assignment.rung == search.rungs[-1]
     if ended:
-        study.tell(trial.number, study.get_trials(deepcopy=False)[trial.number].intermediate_values[leg.rung])
+        study.tell(trial.number, study.get_trials(deepcopy=False)[trial.number].intermediate_values[assignment.rung])
     remove_networks(folder, keep=() if ended else (LAST,))
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Leg:
+class Assignment:
     """What a worker does next: train a trial until so many epochs are done, a rung."""
 
     trial: FrozenTrial
@@ -68,7 +68,7 @@ class SharedStudy:
         return self.folder / "trials" / f"{number:04d}"
 
     @contextmanager
-    def claimed(self, study: optuna.Study, trials: int) -> Iterator[Leg | None]:
+    def claimed(self, study: optuna.Study, trials: int) -> Iterator[Assignment | None]:
         """What to do next, which nobody else does while it is held; of `trials` trials in all. None if nothing is left.
 
         A trial belongs to the process that holds the lock in its folder: those of a process that was killed are free at
@@ -79,23 +79,23 @@ class SharedStudy:
         if held is None:
             yield None
             return
-        leg, lock = held
+        assignment, lock = held
         with lock:
-            yield leg
+            yield assignment
 
-    def _claim(self, study: optuna.Study, trials: int) -> tuple[Leg, IO] | None:
+    def _claim(self, study: optuna.Study, trials: int) -> tuple[Assignment, IO] | None:
         existing = study.get_trials(deepcopy=False)
-        for leg in self.legs(existing):
-            if (lock := self._lock(leg.trial.number)) is not None:
-                return leg, lock
+        for assignment in self.assignments(existing):
+            if (lock := self._lock(assignment.trial.number)) is not None:
+                return assignment, lock
         if len(existing) >= trials:
             return None
         # In one write, so that none is ever known by half.
         study.add_trial(self.draw(existing))
         trial = study.get_trials(deepcopy=False)[-1]
-        return Leg(trial, self.rungs[0]), self._lock(trial.number)
+        return Assignment(trial, self.rungs[0]), self._lock(trial.number)
 
-    def legs(self, trials: Sequence[FrozenTrial]) -> Iterator[Leg]:
+    def assignments(self, trials: Sequence[FrozenTrial]) -> Iterator[Assignment]:
         """What could be done with the trials that there are, the most urgent first."""
         for rung, following in reversed(list(zip(self.rungs, [*self.rungs[1:], self.rungs[-1]], strict=True))):
             reached = [trial for trial in trials if rung in trial.intermediate_values]
@@ -105,10 +105,10 @@ class SharedStudy:
                 # One at the last rung was killed before it was told so.
                 passes = place < len(reached) // self.reduction or trial.number == BASELINE or rung == following
                 if passes and trial.last_step == rung and not trial.state.is_finished():
-                    yield Leg(trial, following)
+                    yield Assignment(trial, following)
         for trial in trials:
             if trial.last_step is None and not trial.state.is_finished():
-                yield Leg(trial, self.rungs[0])
+                yield Assignment(trial, self.rungs[0])
 
     def draw(self, trials: Sequence[FrozenTrial]) -> FrozenTrial:
         """A new trial, drawn by what the others have reached; the baseline has no parameters.

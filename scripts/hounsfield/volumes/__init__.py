@@ -1,6 +1,5 @@
 """Volumes: reading, HU, geometry, the store."""
 
-from hounsfield.volumes.read import read_volume
-from hounsfield.volumes.volume import Volume, VolumeError
+from hounsfield.lazy import lazy_names
 
-__all__ = ["Volume", "VolumeError", "read_volume"]
+__getattr__, __all__ = lazy_names(__name__, {"Volume": "volume", "VolumeError": "volume", "read_volume": "read"})

@@ -23,7 +23,7 @@ SAMPLES = 200_000
 
 
 @dataclass(frozen=True)
-class Doubt:
+class HuProblem:
     """Why values cannot be HU: a stable reason, and a sentence."""
 
     reason: str
@@ -45,7 +45,7 @@ def choose_hu(
         raise VolumeError("no_rescale", "cohort.hu is table, but the table gives no slope and intercept", path)
     if policy != "header" and table is not None:
         candidates["table"] = table
-    doubts = {source: doubt_hu(values * slope + intercept) for source, (slope, intercept) in candidates.items()}
+    doubts = {source: find_hu_problem(values * slope + intercept) for source, (slope, intercept) in candidates.items()}
     sound = [source for source, doubt in doubts.items() if doubt is None]
     if len(sound) == 2 and candidates["header"] != candidates["table"]:
         raise VolumeError("ambiguous_hu", _two_answers(values, candidates), path)
@@ -56,25 +56,25 @@ def choose_hu(
     return apply_rescale(raw, candidates[sound[0]]), sound[0]
 
 
-def doubt_hu(values: np.ndarray) -> Doubt | None:
+def find_hu_problem(values: np.ndarray) -> HuProblem | None:
     """What speaks against `values` (finite, any shape) being HU of a CT; None if nothing does."""
     values = without_padding(values)
     if values.size == 0 or values.min() == values.max():
-        return Doubt("constant", "all voxels have one value; the volume is empty")
+        return HuProblem("constant", "all voxels have one value; the volume is empty")
     low, bottom, top, high = np.quantile(values, [0, 0.01, 0.99, 1])
     seen = f"values run from {low:g} to {high:g}, 98 % of them from {bottom:g} to {top:g}"
     if high - low <= 2 or (low >= 0 and high <= 255):
-        return Doubt("windowed", f"{seen}: a window was applied before; give the volume in HU")
+        return HuProblem("windowed", f"{seen}: a window was applied before; give the volume in HU")
     if bottom >= 0 and _has_peak_near_zero(values):
-        return Doubt("not_hu", f"{seen}: stored values without their intercept; give it in a table (cohort.hu)")
+        return HuProblem("not_hu", f"{seen}: stored values without their intercept; give it in a table (cohort.hu)")
     if bottom > -20 and top > 300:  # fat, lung or air would lie lower
-        return Doubt("not_hu", f"{seen}: nothing is below water, so an intercept is missing; give it in a table")
+        return HuProblem("not_hu", f"{seen}: nothing is below water, so an intercept is missing; give it in a table")
     if low > -900 and (values == low).mean() > 0.2:
-        return Doubt("windowed", f"{seen}, many at {low:g}: a window was applied before; give the volume in HU")
+        return HuProblem("windowed", f"{seen}, many at {low:g}: a window was applied before; give the volume in HU")
     if bottom < -1200:
-        return Doubt("not_hu", f"{seen}: air is far below -1000, as if HU were converted twice")
+        return HuProblem("not_hu", f"{seen}: air is far below -1000, as if HU were converted twice")
     if top > HIGHEST_COMMON_HU:
-        return Doubt("not_hu", f"{seen}: far above bone and metal; the rescale is wrong")
+        return HuProblem("not_hu", f"{seen}: far above bone and metal; the rescale is wrong")
     return None
 
 

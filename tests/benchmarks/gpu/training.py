@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from loader import fill
 from training import BATCH, NETWORKS, Stock, bare_step, make_job, matmul_rate, seconds
 
-from hounsfield.report.footprint import count_operations
+from hounsfield.inference.footprint import count_operations
 from hounsfield.training.outcome import peak_memory
 from hounsfield.training.trainer import prepare, train_epoch
 from hounsfield.volumes.store import VolumeStore
@@ -113,7 +113,7 @@ def measure(job):
     torch.cuda.reset_peak_memory_stats()
     times, waits = {"epoch": [], "bare": []}, []
     for _ in range(1 + ROUNDS):
-        state.window, state.loss_sum = 0, 0.0
+        state.epoch_step, state.loss_sum = 0, 0.0
         times["epoch"].append(seconds(lambda: waits.append(train_epoch(state, training)["data_wait_share"]), DEVICE))
         times["bare"].append(seconds(lambda: [step() for _ in range(steps)], DEVICE))
     speed = {name: steps * BATCH / statistics.median(each[1:]) for name, each in times.items()}

@@ -5,14 +5,14 @@ import pytest
 from scipy.special import expit
 
 from hounsfield.errors import TableError
-from hounsfield.evaluation.scores import gather_scores
+from hounsfield.evaluation.predictions import gather_predictions
 
 NAMES = ["A", "B", "C"]
 
 
 def test_a_scan_has_the_mean_probability_of_its_reconstructions(make_predictions):
     table = make_predictions().sample(frac=1, random_state=0)
-    scores = gather_scores(table, NAMES, "scan")
+    scores = gather_predictions(table, NAMES, "scan")
     assert scores.units.tolist() == sorted(set(table["scan"]))
     for row, scan in enumerate(scores.units):
         own = table[table["scan"] == scan]
@@ -26,14 +26,14 @@ def test_a_scan_has_the_mean_probability_of_its_reconstructions(make_predictions
 def test_logits_keep_apart_what_probabilities_cannot(make_predictions):
     table = make_predictions(patients=4)
     table["logit A"] = np.linspace(50, 90, len(table))
-    scores = gather_scores(table, NAMES, "scan")
+    scores = gather_predictions(table, NAMES, "scan")
     assert np.all(scores.probabilities[:, 0] == 1)
     assert len(set(scores.logits[:, 0])) == len(scores.units)
 
 
 def test_a_volume_by_itself_keeps_its_logit(make_predictions):
     table = make_predictions()
-    scores = gather_scores(table, NAMES, "volume")
+    scores = gather_predictions(table, NAMES, "volume")
     assert np.array_equal(scores.logits[:, 1], table.sort_values("volume")["logit B"])
 
 
@@ -42,7 +42,7 @@ def test_a_label_known_of_one_reconstruction_is_known_of_the_scan(make_predictio
     scan = table["scan"].value_counts().index[0]
     rows = table.index[table["scan"] == scan]
     table.loc[rows, "label A"] = [np.nan, 1.0]
-    scores = gather_scores(table, NAMES, "scan")
+    scores = gather_predictions(table, NAMES, "scan")
     assert scores.labels[scores.units == scan, 0] == 1
 
 
@@ -51,14 +51,14 @@ def test_refuses_reconstructions_of_one_scan_with_different_labels(make_predicti
     scan = table["scan"].value_counts().index[0]
     table.loc[table["scan"] == scan, "label B"] = [0.0, 1.0]
     with pytest.raises(TableError, match=f"scan {scan} .*'B'"):
-        gather_scores(table, NAMES, "scan")
-    assert gather_scores(table, NAMES, "volume").units.size == len(table)
+        gather_predictions(table, NAMES, "scan")
+    assert gather_predictions(table, NAMES, "volume").units.size == len(table)
 
 
 def test_refuses_missing_columns_and_logits(make_predictions):
     table = make_predictions()
     with pytest.raises(TableError, match="'logit B'"):
-        gather_scores(table.drop(columns="logit B"), NAMES, "scan")
+        gather_predictions(table.drop(columns="logit B"), NAMES, "scan")
     table.loc[3, "logit C"] = np.nan
     with pytest.raises(TableError, match=f"'C' for volume {table['volume'][3]}"):
-        gather_scores(table, NAMES, "scan")
+        gather_predictions(table, NAMES, "scan")

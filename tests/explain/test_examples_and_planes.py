@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hounsfield.errors import ConfigError
-from hounsfield.report.examples import KINDS, choose_examples
-from hounsfield.report.planes import LABEL, draw_planes, overlay
-from hounsfield.report.settings import ReportSettings
+from hounsfield.explain.examples import KINDS, choose_examples
+from hounsfield.explain.planes import LABEL, draw_planes, overlay
+from hounsfield.explain.settings import ExplainSettings
 
 
 def predictions(labels, logits, patients=None):
@@ -94,4 +94,4 @@ def test_without_heat_the_scan_shows_as_it_is(grey):
 )
 def test_impossible_settings_are_refused(block, message):
     with pytest.raises(ConfigError, match=message):
-        ReportSettings.from_config(block)
+        ExplainSettings.from_config(block)

@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hounsfield.cohort.phantom_scanner import to_nifti
-from hounsfield.cohort.phantoms import PhantomScan, paint_scan, plan_cohort
-from hounsfield.report.phantom_truth import CHANGED, PhantomTruth
-from hounsfield.report.pointing import SCANS, pointing_game
+from hounsfield.explain.phantom_truth import CHANGED, PhantomTruth
+from hounsfield.explain.pointing import SCANS, pointing_game
+from hounsfield.phantoms.cohort import PhantomScan, paint_scan, plan_cohort
+from hounsfield.phantoms.scanner import to_nifti
 from hounsfield.volumes.read import read_volume
 from hounsfield.volumes.resample import resample
 from hounsfield.volumes.settings import PreprocessingSettings

@@ -1,13 +1,25 @@
-"""Gentle training from given weights: parts that stay as they are, and lower rates further from the head."""
+"""What the optimizer does with which parameters: learning rates over time and by stage, weight decay, frozen parts."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from hounsfield.errors import ConfigError
 from hounsfield.models.settings import ModelSettings
 from hounsfield.models.stages import is_within, network_stages
+from hounsfield.training.settings import TrainingSettings
+
+
+def learning_rate(step: int, total_steps: int, warmup_steps: int, peak: float, floor: float = 0.01) -> float:
+    """Linear warm-up to `peak`, then half a cosine down to `floor` times it (Loshchilov and Hutter, 2017)."""
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
 
 log = logging.getLogger(__name__)
 
@@ -50,3 +62,18 @@ def rate_shares(model: nn.Module, settings: ModelSettings, layer_decay: float | 
     from_head = network_stages(model, settings, "training.layer_decay")[::-1]
     below = {name: next(k for k, stage in enumerate(from_head) if is_within(name, stage)) for name in names}
     return {name: layer_decay**k for name, k in below.items()}
+
+
+def parameter_groups(model: nn.Module, settings: TrainingSettings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The parameters that learn, by their share of the learning rate (`share`) and by weight decay.
+
+    Weight decay for kernels and matrices only: a norm or a bias pulled to zero gains nothing.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((shares[name], parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": settings.weight_decay if matrices else 0.0, "share": share}
+        for (share, matrices), parameters in groups.items()
+    ]

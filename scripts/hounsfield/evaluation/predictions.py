@@ -11,7 +11,7 @@ from hounsfield.errors import TableError
 
 
 @dataclass(frozen=True)
-class Scores:
+class Predictions:
     """N scans (or volumes) and P labels.
 
     labels (N, P): 1, 0, or nan where unknown. logits (N, P) float64, what cases are ranked by. probabilities (N, P):
@@ -25,20 +25,20 @@ class Scores:
     patients: np.ndarray
     units: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "Scores":
+    def take(self, rows: np.ndarray) -> "Predictions":
         """Some of the cases, their patients numbered anew."""
         patients = np.unique(self.patients[rows], return_inverse=True)[1]
         parts = (self.labels, self.logits, self.probabilities)
-        return Scores(*(part[rows] for part in parts), patients, self.units[rows])
+        return Predictions(*(part[rows] for part in parts), patients, self.units[rows])
 
 
-def same_scans(a: Scores, b: Scores) -> bool:
+def same_scans(a: Predictions, b: Predictions) -> bool:
     """Whether both are of the same scans, patients and labels."""
     same = np.array_equal(a.units, b.units) and np.array_equal(a.patients, b.patients)
     return same and np.array_equal(a.labels, b.labels, equal_nan=True)
 
 
-def scores_of(labels: np.ndarray, logits: np.ndarray) -> Scores:
+def predictions_of(labels: np.ndarray, logits: np.ndarray) -> Predictions:
     """Cases that all stand for themselves. Raises ValueError if the shapes differ or a label is not 1, 0 or nan."""
     labels, logits = np.asarray(labels, np.float64), np.asarray(logits, np.float64)
     if labels.ndim != 2 or labels.shape != logits.shape:
@@ -46,7 +46,7 @@ def scores_of(labels: np.ndarray, logits: np.ndarray) -> Scores:
     if not np.all((labels == 0) | (labels == 1) | np.isnan(labels)):
         raise ValueError("labels must be 1, 0, or nan where unknown")
     numbers = np.arange(len(labels))
-    return Scores(labels, logits, expit(logits), numbers, numbers)
+    return Predictions(labels, logits, expit(logits), numbers, numbers)
 
 
 def prediction_arrays(predictions: pd.DataFrame, pathologies: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -66,9 +66,9 @@ def prediction_arrays(predictions: pd.DataFrame, pathologies: Sequence[str]) -> 
     return labels, logits
 
 
-def gather_scores(
+def gather_predictions(
     predictions: pd.DataFrame, pathologies: Sequence[str], level: str, logits: np.ndarray | None = None
-) -> Scores:
+) -> Predictions:
     """Scores of each scan (the mean probability of its reconstructions) or each volume, sorted by name.
 
     predictions: columns volume, scan, patient, `label {p}`, `logit {p}`. logits: in place of the table's, such as
@@ -89,7 +89,7 @@ def gather_scores(
         )
     logits = mean_logits((raw if logits is None else logits)[order], starts)
     owners = predictions["patient"].astype(str).to_numpy()[order][starts]
-    return Scores(highest, logits, expit(logits), pd.factorize(owners)[0], np.asarray(units))
+    return Predictions(highest, logits, expit(logits), pd.factorize(owners)[0], np.asarray(units))
 
 
 def mean_logits(logits: np.ndarray, starts: np.ndarray) -> np.ndarray:

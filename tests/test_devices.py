@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from hounsfield.training.devices import count_gpus, lease_devices
+from hounsfield.devices import count_gpus, lease_devices
 
 HOLDER = """
 import sys, time
-from hounsfield.training.devices import lease_devices
+from hounsfield.devices import lease_devices
 import os
 with lease_devices(int(sys.argv[1]), poll_s=0.05) as indices:
     print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hounsfield.__main__ import main
+from hounsfield.cli.main import main
 from hounsfield.tables import write_table
 from hounsfield.volumes.preprocess import preprocess_shard
 from hounsfield.volumes.settings import PreprocessingSettings

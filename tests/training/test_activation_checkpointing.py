@@ -6,7 +6,7 @@ import torch
 from hounsfield.errors import ConfigError
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
-from hounsfield.training.recompute import recompute_activations
+from hounsfield.training.activation_checkpointing import checkpoint_activations
 from hounsfield.training.trainer import train_model
 
 SMALL = {
@@ -44,7 +44,7 @@ def test_gradients_and_statistics_are_the_same_and_less_is_kept(architecture):
         torch.manual_seed(0)
         model = create_model(settings(architecture), 2).train()
         if recompute:
-            recompute_activations(model, settings(architecture))
+            checkpoint_activations(model, settings(architecture))
         outcomes.append((*kept_bytes(model, x), model.state_dict()))
     (plain, plain_bytes, plain_state), (checkpointed, checkpointed_bytes, state) = outcomes
     assert checkpointed_bytes < 0.75 * plain_bytes
@@ -58,7 +58,7 @@ def test_gradients_and_statistics_are_the_same_and_less_is_kept(architecture):
 def test_an_architecture_without_blocks_is_refused():
     other = ModelSettings("monai_network", "SEResNet50")
     with pytest.raises(ConfigError, match="gradient_checkpointing: monai_network"):
-        recompute_activations(torch.nn.Linear(2, 2), other)
+        checkpoint_activations(torch.nn.Linear(2, 2), other)
 
 
 def test_training_with_it_ends_in_the_same_weights(make_job):

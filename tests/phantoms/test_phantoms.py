@@ -14,12 +14,12 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hounsfield.cohort.phantom_anatomy import LARGEST_HEART, draw_anatomy
-from hounsfield.cohort.phantom_canvas import Canvas
-from hounsfield.cohort.phantom_findings import PREVALENCES
-from hounsfield.cohort.phantom_scanner import Position, Reconstruction, draw_position, draw_reconstruction, to_nifti
-from hounsfield.cohort.phantoms import STREAMS, paint_scan, plan_cohort, write_phantoms
 from hounsfield.errors import ConfigError, HounsfieldError
+from hounsfield.phantoms.anatomy import LARGEST_HEART, draw_anatomy
+from hounsfield.phantoms.canvas import Canvas
+from hounsfield.phantoms.cohort import STREAMS, paint_scan, plan_cohort, write_phantoms
+from hounsfield.phantoms.findings import PREVALENCES
+from hounsfield.phantoms.scanner import Position, Reconstruction, draw_position, draw_reconstruction, to_nifti
 
 PATIENTS, SCANS, SEED = 6, 9, 3
 FINDINGS = list(PREVALENCES)

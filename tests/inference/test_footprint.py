@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from hounsfield.inference.footprint import COLUMNS, count_operations, measure_network
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
-from hounsfield.report.footprint import COLUMNS, count_operations, measure_network
 from hounsfield.training.checkpoints import save_checkpoint
 
 

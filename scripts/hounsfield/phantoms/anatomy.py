@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hounsfield.cohort.phantom_canvas import Canvas, capsule_distance, oval_distance, sphere_distance
+from hounsfield.phantoms.canvas import Canvas, capsule_distance, oval_distance, sphere_distance
 
 # A cardiomegalic heart is at most this much longer; nothing else is placed where it could reach.
 LARGEST_HEART = 1.4

@@ -13,6 +13,7 @@ import yaml
 
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.config import check_config, check_tables, is_address, merged, read_config
+from hounsfield.devices import count_gpus, lease_devices
 from hounsfield.errors import ConfigError, HounsfieldError
 from hounsfield.files import atomic_write
 from hounsfield.planning.cost import Cost, measure_training
@@ -22,11 +23,10 @@ from hounsfield.planning.machine import Machine, inspect_machine
 from hounsfield.planning.overlay import as_config, as_json, as_text, as_yaml
 from hounsfield.planning.propose import Proposal, plan_task, propose
 from hounsfield.planning.rules import threads
-from hounsfield.training.devices import count_gpus, lease_devices
 
 log = logging.getLogger(__name__)
 
-SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
+SCHEMA = Path(__file__).parents[3] / "workflow/schemas/config.schema.yaml"
 # Stands in for the block that is to be proposed, so that the rest can be checked.
 TO_BE_PROPOSED = {"preprocessing": {"spacing": [1, 1, 1], "shape": [64, 64, 64]}}
 DEFAULTS = {"seed": 0, "seeds": [0], "store": "results/store", "split": {}, "training": {}}

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from hounsfield.errors import TableError
+from hounsfield.explain.examples import choose_examples
+from hounsfield.explain.planes import draw_planes
+from hounsfield.explain.pointing import Truth, pointing_game
+from hounsfield.explain.settings import ExplainSettings
 from hounsfield.progress import progress
-from hounsfield.report.examples import choose_examples
-from hounsfield.report.planes import draw_planes
-from hounsfield.report.pointing import Truth, pointing_game
-from hounsfield.report.settings import ReportSettings
 from hounsfield.tables import write_table
 from hounsfield.training.checkpoints import load_model
 from hounsfield.training.data import to_hu, to_input
@@ -41,7 +41,7 @@ def explain_model(
     predictions: pd.DataFrame,
     store: VolumeStore,
     folder: Path,
-    settings: ReportSettings,
+    settings: ExplainSettings,
     threads: int = 1,
     truth: Truth | None = None,
 ) -> None:
@@ -65,7 +65,7 @@ def explain_model(
 
 
 def draw_examples(
-    examples: pd.DataFrame, explain: Explain, spacing: Sequence[float], settings: ReportSettings, folder: Path
+    examples: pd.DataFrame, explain: Explain, spacing: Sequence[float], settings: ExplainSettings, folder: Path
 ) -> None:
     """Write a picture for each example (volume, pathology, ...), and index.tsv: examples, peaks, methods, pictures."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ class TrainedNetwork:
     """A checkpoint's network with the volumes that it may be asked about."""
 
     def __init__(
-        self, checkpoint: str | os.PathLike, dataset: pd.DataFrame, store: VolumeStore, settings: ReportSettings
+        self, checkpoint: str | os.PathLike, dataset: pd.DataFrame, store: VolumeStore, settings: ExplainSettings
     ):
         self.model, content = load_model(checkpoint)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -105,7 +105,7 @@ class TrainedNetwork:
 
 
 def saliency(
-    model: nn.Module, x_BCDHW: torch.Tensor, pathology: int, settings: ReportSettings
+    model: nn.Module, x_BCDHW: torch.Tensor, pathology: int, settings: ExplainSettings
 ) -> tuple[np.ndarray, str]:
     """Heat over the grid of one input (1, C, D, H, W) as (D, H, W), 0 to 1, and the method's name.
 

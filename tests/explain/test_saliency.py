@@ -8,10 +8,10 @@ from monai.visualize import GradCAM
 from torch import nn
 
 from hounsfield.errors import TableError
+from hounsfield.explain.saliency import explain_model, feature_layer, saliency
+from hounsfield.explain.settings import ExplainSettings
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
-from hounsfield.report.saliency import explain_model, feature_layer, saliency
-from hounsfield.report.settings import ReportSettings
 from hounsfield.tables import read_table
 from hounsfield.training.checkpoints import save_checkpoint
 from hounsfield.training.data import to_input
@@ -77,7 +77,7 @@ def test_grad_cam_is_monais(architecture, variant, options, layer):
     hottest = []
     for pathology in (0, 1):
         reference = GradCAM(model, name, postprocessing=lambda heat: heat.detach())(x_BCDHW, class_idx=pathology)[0, 0]
-        heat, method = saliency(model, x_BCDHW, pathology, ReportSettings(saliency="grad_cam"))
+        heat, method = saliency(model, x_BCDHW, pathology, ExplainSettings(saliency="grad_cam"))
         assert method == "Grad-CAM"
         np.testing.assert_allclose(heat, reference / reference.max().clamp(min=1e-30), atol=1e-4)
         hottest.append(heat.max())
@@ -90,7 +90,7 @@ def test_both_class_activation_maps_are_the_map_that_the_linear_layer_implies(in
         expected = torch.relu(torch.einsum("c,bcdhw->bdhw", model.head.weight[0], model.features(x_BCDHW[1:2])))[0]
     expected = (expected / expected.max()).numpy()
     for method in ("grad_cam", "hires_cam"):
-        heat, _ = saliency(model, x_BCDHW[1:2], 0, ReportSettings(saliency=method))
+        heat, _ = saliency(model, x_BCDHW[1:2], 0, ExplainSettings(saliency=method))
         np.testing.assert_allclose(heat, expected, atol=1e-5)
 
 
@@ -100,7 +100,7 @@ def test_the_heat_is_where_the_finding_is(informed, method):
     block = (slice(2, 9),) * 3
     hits = []
     for row in np.flatnonzero(labels[:, 0] == 1):
-        heat, _ = saliency(model, x_BCDHW[row : row + 1], 0, ReportSettings(saliency=method, samples=4))
+        heat, _ = saliency(model, x_BCDHW[row : row + 1], 0, ExplainSettings(saliency=method, samples=4))
         spot = np.zeros_like(heat, bool)
         spot[block] = True
         hits.append(bool(spot[np.unravel_index(heat.argmax(), heat.shape)]))
@@ -112,7 +112,7 @@ def test_the_heat_is_where_the_finding_is(informed, method):
 def test_other_weights_give_another_map(informed, method):
     model, x_BCDHW, labels = informed
     row = int(np.flatnonzero(labels[:, 0] == 1)[0])
-    settings = ReportSettings(saliency=method)
+    settings = ExplainSettings(saliency=method)
     heat, _ = saliency(model, x_BCDHW[row : row + 1], 0, settings)
     torch.manual_seed(3)
     others = [saliency(Pooled().eval(), x_BCDHW[row : row + 1], 0, settings)[0] for _ in range(5)]
@@ -121,7 +121,7 @@ def test_other_weights_give_another_map(informed, method):
 
 def test_a_slice_network_has_a_map_over_the_volume():
     model = network("slices2d", "18", (12, 64, 64), slab=3)
-    heat, method = saliency(model, volume((12, 64, 64)), 0, ReportSettings())
+    heat, method = saliency(model, volume((12, 64, 64)), 0, ExplainSettings())
     assert heat.shape == (12, 64, 64) and method == "HiResCAM"
     assert heat.min() >= 0 and heat.max() == 1
     assert heat.std(axis=(1, 2)).max() > 0 and heat.std(axis=0).max() > 0
@@ -130,8 +130,8 @@ def test_a_slice_network_has_a_map_over_the_volume():
 def test_a_transformer_has_gradients_that_repeat_and_leave_the_input_alone():
     model, x_BCDHW = network("vit3d", "tiny", num_layers=2), volume()
     before = x_BCDHW.clone()
-    first, method = saliency(model, x_BCDHW, 0, ReportSettings(samples=2))
-    second, _ = saliency(model, x_BCDHW, 0, ReportSettings(samples=2))
+    first, method = saliency(model, x_BCDHW, 0, ExplainSettings(samples=2))
+    second, _ = saliency(model, x_BCDHW, 0, ExplainSettings(samples=2))
     assert method == "smoothed gradient x input"
     np.testing.assert_array_equal(first, second)
     assert first.shape == (32, 32, 32) and first.max() == 1
@@ -144,7 +144,7 @@ def test_a_map_without_heat_stays_zero():
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.zero_()
-    heat, _ = saliency(model, volume((8, 8, 8)), 0, ReportSettings())
+    heat, _ = saliency(model, volume((8, 8, 8)), 0, ExplainSettings())
     assert heat.max() == 0 and not np.isnan(heat).any()
 
 
@@ -169,7 +169,7 @@ def checkpoint(small_cohort, tmp_path):
 def test_examples_are_drawn_and_listed(small_cohort, checkpoint, tmp_path):
     dataset, store = small_cohort
     path, predictions = checkpoint
-    explain_model(path, dataset, predictions, store, tmp_path / "out", ReportSettings(examples=2))
+    explain_model(path, dataset, predictions, store, tmp_path / "out", ExplainSettings(examples=2))
     index = read_table(tmp_path / "out/index.tsv", ["pathology", "volume", "outcome", "method", "picture"])
     written = sorted(file.name for file in (tmp_path / "out").glob("*.png"))
     assert written == sorted(index["picture"]) and len(written) >= 8
@@ -184,7 +184,7 @@ def test_the_pointing_game_is_played_where_the_truth_is_known(small_cohort, chec
     dataset, store = small_cohort
     path, predictions = checkpoint
     everywhere = np.ones((16, 16, 16), bool)
-    settings = ReportSettings(examples=0)
+    settings = ExplainSettings(examples=0)
     explain_model(path, dataset, predictions, store, tmp_path / "out", settings, truth=lambda *_: everywhere)
     table = read_table(tmp_path / "out/pointing.tsv", ["pathology"])
     assert table["pathology"].tolist() == ["bright", "../<b>/low"]
@@ -195,7 +195,7 @@ def test_the_pointing_game_is_played_where_the_truth_is_known(small_cohort, chec
 
 def test_no_examples_leave_an_empty_list(small_cohort, checkpoint, tmp_path):
     dataset, store = small_cohort
-    explain_model(*checkpoint[:1], dataset, checkpoint[1], store, tmp_path / "out", ReportSettings(examples=0))
+    explain_model(*checkpoint[:1], dataset, checkpoint[1], store, tmp_path / "out", ExplainSettings(examples=0))
     assert len(read_table(tmp_path / "out/index.tsv", ["pathology", "picture"])) == 0
 
 
@@ -204,4 +204,4 @@ def test_predictions_of_strangers_are_refused(small_cohort, checkpoint, tmp_path
     path, predictions = checkpoint
     strange = pd.concat([predictions.assign(volume="stranger " + predictions["volume"])])
     with pytest.raises(TableError, match="stranger"):
-        explain_model(path, dataset, strange, store, tmp_path / "out", ReportSettings())
+        explain_model(path, dataset, strange, store, tmp_path / "out", ExplainSettings())

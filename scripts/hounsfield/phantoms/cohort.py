@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hounsfield.cohort.phantom_anatomy import draw_anatomy
-from hounsfield.cohort.phantom_canvas import Canvas
-from hounsfield.cohort.phantom_findings import PREVALENCES, paint_chest
-from hounsfield.cohort.phantom_scanner import (
+from hounsfield.errors import ConfigError, HounsfieldError
+from hounsfield.files import atomic_write
+from hounsfield.phantoms.anatomy import draw_anatomy
+from hounsfield.phantoms.canvas import Canvas
+from hounsfield.phantoms.findings import PREVALENCES, paint_chest
+from hounsfield.phantoms.scanner import (
     SCANNERS,
     Position,
     Reconstruction,
@@ -23,8 +25,6 @@ from hounsfield.cohort.phantom_scanner import (
     empty_canvas,
     to_nifti,
 )
-from hounsfield.errors import ConfigError, HounsfieldError
-from hounsfield.files import atomic_write
 from hounsfield.progress import progress
 
 # Number of each stream of randomness: what is drawn from one never shifts another.

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from hounsfield.devices import lease_devices
 from hounsfield.errors import HounsfieldError
-from hounsfield.inference.explain import explain_findings
+from hounsfield.explain.findings import explain_findings
 from hounsfield.inference.findings import read_networks, score_volumes, with_points
 from hounsfield.inference.scans import find_scans, refused_scans
 from hounsfield.tables import write_table
-from hounsfield.training.devices import lease_devices
 from hounsfield.volumes.preprocess import preprocess_shard
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore

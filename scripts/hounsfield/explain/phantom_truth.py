@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hounsfield.cohort.phantom_scanner import Position, Reconstruction, to_nifti
-from hounsfield.cohort.phantoms import PhantomScan, paint_scan, plan_cohort
+from hounsfield.phantoms.cohort import PhantomScan, paint_scan, plan_cohort
+from hounsfield.phantoms.scanner import Position, Reconstruction, to_nifti
 from hounsfield.volumes.resample import resample
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.volume import Volume

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from hounsfield.cohort.phantom_canvas import Canvas
+from hounsfield.phantoms.canvas import Canvas
 
 SCANNERS = (
     ("Siemens Healthineers", "SOMATOM go.Top", "Br40f", "Br64f"),

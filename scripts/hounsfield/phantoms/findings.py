@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hounsfield.cohort.phantom_anatomy import (
+from hounsfield.phantoms.anatomy import (
     LARGEST_HEART,
     Anatomy,
     paint_anatomy,
     paint_ellipsoid,
     paint_rod,
 )
-from hounsfield.cohort.phantom_canvas import Canvas, sphere_distance
+from hounsfield.phantoms.canvas import Canvas, sphere_distance
 
 # Each finding's share of patients; its place here numbers its stream.
 PREVALENCES = {

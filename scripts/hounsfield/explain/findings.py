@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hounsfield.report.saliency import TrainedNetwork, draw_examples
-from hounsfield.report.settings import ReportSettings
+from hounsfield.explain.saliency import TrainedNetwork, draw_examples
+from hounsfield.explain.settings import ExplainSettings
 from hounsfield.volumes.store import VolumeStore
 
 
@@ -27,7 +27,7 @@ def explain_findings(
     of the maps is drawn, each of which reaches from 0 to 1. Raises CheckpointError or StoreError.
     """
     torch.set_num_threads(threads)
-    settings = ReportSettings()
+    settings = ExplainSettings()
     networks = [TrainedNetwork(path, volumes, store, settings) for path in models]
 
     def explain(volume: str, pathology: str) -> tuple[np.ndarray, np.ndarray, str]:

@@ -13,7 +13,7 @@ from hounsfield.errors import ConfigError
 from hounsfield.models.settings import ModelSettings
 
 
-def recompute_activations(model: nn.Module, settings: ModelSettings) -> None:
+def checkpoint_activations(model: nn.Module, settings: ModelSettings) -> None:
     """Make each block of the architecture, a module of its `BLOCKS`, keep its input only.
 
     The kind of torch that is not reentrant: the other gives no gradient where the input needs none, which freezes

@@ -1,0 +1,1 @@
+"""Synthetic chest CT with findings, written as a scanner would: the demo's cohort."""
