@@ -69,9 +69,7 @@ def pool_folds(
     for number, fold in enumerate(folds):
         others = pd.concat([other for k, other in enumerate(folds) if k != number], ignore_index=True)
         runs.append(prepare_model(others, fold, pathologies, settings))
-    return _joined([scored.test for scored in runs]), np.concatenate(
-        [scored.decisions for scored in runs]
-    )
+    return _joined([scored.test for scored in runs]), np.concatenate([scored.decisions for scored in runs])
 
 
 def fold_ensembles(folds: Folds, pathologies: Sequence[str], settings: EvaluationSettings) -> dict[str, Ensemble]:
