@@ -1,10 +1,14 @@
-"""Writing files so that half of one is never taken for the whole."""
+"""Writing files so that half of one is never taken for the whole, and folders that nobody else can write into."""
 
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from hounsfield.errors import HounsfieldError
 
 
 @contextmanager
@@ -15,15 +19,13 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", dir=target.parent)
-    os.close(handle)
-    partial = Path(name)
+    partial = target.with_name(f".partial-{secrets.token_hex(8)}")
+    # Made by the kernel's rules for new files, so that a result is as readable as any other file of its folder.
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes private files; a result is as readable as any other file of its folder.
-        partial.chmod(0o666 & ~_umask())
         os.replace(partial, target)
     except OSError as error:
         if error.errno and not error.filename:
@@ -33,7 +35,18 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def private_folder() -> Path:
+    """A folder of this user's for temporary things that other users of the machine must not plant or change.
+
+    Raises HounsfieldError if somebody else has made it, or could write into it.
+    """
+    user = os.getuid()  # a number: in a container it may have no name
+    folder = Path(tempfile.gettempdir()) / f"hounsfield-{user}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()  # a link is none, wherever it leads
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise HounsfieldError(
+            f"{folder}: is no private folder of user {user}; remove it, or set TMPDIR to another place"
+        )
+    return folder

@@ -1,9 +1,10 @@
 """The lock of the file that Optuna keeps a study in."""
 
-import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+
+from hounsfield.locks import locked
 
 
 class JournalLock:
@@ -11,12 +12,11 @@ class JournalLock:
 
     def __init__(self, journal: Path):
         self.journal = journal
-        self._held: IO | None = None
+        self._held = ExitStack()
 
     def acquire(self) -> bool:
         """Wait for the lock; then cut off what a process that was killed while it wrote has left."""
-        self._held = open(self.journal.with_suffix(".lock"), "a")  # noqa: SIM115
-        fcntl.flock(self._held, fcntl.LOCK_EX)
+        self._held.enter_context(locked(self.journal.with_suffix(".lock")))
         content = self.journal.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
@@ -25,5 +25,4 @@ class JournalLock:
 
     def release(self) -> None:
         """Let others write."""
-        if self._held is not None:
-            self._held.close()
+        self._held.close()

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import optuna
@@ -83,7 +82,7 @@ class SharedStudy:
         with lock:
             yield assignment
 
-    def _claim(self, study: optuna.Study, trials: int) -> tuple[Assignment, IO] | None:
+    def _claim(self, study: optuna.Study, trials: int) -> tuple[Assignment, AbstractContextManager] | None:
         existing = study.get_trials(deepcopy=False)
         for assignment in self.assignments(existing):
             if (lock := self._lock(assignment.trial.number)) is not None:
@@ -127,7 +126,7 @@ class SharedStudy:
             _suggest(drawn, name, parameter)
         return create_trial(state=TrialState.RUNNING, params=drawn.params, distributions=drawn.distributions)
 
-    def _lock(self, number: int) -> IO | None:
+    def _lock(self, number: int) -> AbstractContextManager | None:
         self.trial_folder(number).mkdir(parents=True, exist_ok=True)
         return try_lock(self.trial_folder(number) / "worker.lock")
 
