@@ -139,7 +139,7 @@ def _cards() -> list[list[Device]]:
 
 
 def _card(name: str, cards: Sequence[Sequence[Device]], confined: str) -> str | None:
-    """What an entry of CUDA_VISIBLE_DEVICES is called in any listing; of a divided GPU CUDA takes the first instance."""
+    """What an entry of CUDA_VISIBLE_DEVICES is called in any listing; a divided GPU is its first instance to CUDA."""
     if name.isdecimal():
         if int(name) < len(cards):
             return cards[int(name)][0].card
