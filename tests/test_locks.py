@@ -1,4 +1,4 @@
-"""Locks that hold on any file system, are free after a kill, and follow nothing that a stranger has put in their place."""
+"""Locks that hold on any file system, are free after a kill, and follow nothing that a stranger has planted."""
 
 import errno
 import fcntl

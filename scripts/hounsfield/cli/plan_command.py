@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.config import check_config, check_tables, is_address, merged, read_config
-from hounsfield.devices import count_gpus, lease_devices
+from hounsfield.devices import lease_devices, visible_devices
 from hounsfield.errors import ConfigError, HounsfieldError
 from hounsfield.files import atomic_write
 from hounsfield.planning.cost import Cost, measure_training
@@ -97,9 +96,9 @@ def plan(config: dict[str, Any], hours: float | None, sample: int) -> tuple[Coho
     cohort = CohortSettings.from_config(config["cohort"])
     split = SplitSettings.from_config(config["split"])
     manifest = read_manifest(cohort, split, config["seed"], Path("results", config["name"]))
-    confined = "CUDA_VISIBLE_DEVICES" in os.environ
-    with lease_devices(1) as leased:
-        machine = inspect_machine(config["store"], len(leased) if confined else count_gpus())
+    gpus = len(visible_devices())
+    with lease_devices(1):
+        machine = inspect_machine(config["store"], gpus)
         readers, fold = min(READERS, machine.cores), split.validation_folds()[0]
         facts = survey(manifest, cohort.pathologies, sample, config["seed"], readers, fold)
         hours = hours or (HOURS_ON_GPU if machine.gpus else HOURS_ON_CPU)
