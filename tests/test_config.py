@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.utils import validate
 
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.config import (
@@ -17,6 +18,8 @@ from hounsfield.config import (
     check_input,
     check_tables,
     check_trained,
+    complete_config,
+    config_schema,
     merged,
     read_config,
     with_external,
@@ -48,8 +51,16 @@ def changed(path, value):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
-def test_the_configurations_of_the_project_are_sound(name):
-    check_config(yaml.safe_load((ROOT / "config" / name).read_text()), SCHEMA)
+def test_the_configurations_of_the_project_are_sound_and_completed_as_snakemake_does(name):
+    config = yaml.safe_load((ROOT / "config" / name).read_text())
+    before, complete = copy.deepcopy(config), complete_config(config)
+    assert config == before and complete != before
+    validate(config, str(ROOT / "workflow/schemas/config.schema.yaml"))
+    assert complete == config
+
+
+def test_the_library_finds_the_schema_of_the_workflow():
+    assert config_schema() == SCHEMA
 
 
 def places(block, path=()):

@@ -1,5 +1,6 @@
 """Checking the configuration: one line a problem, before any work."""
 
+import copy
 import csv
 import difflib
 import json
@@ -11,10 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from hounsfield.errors import ConfigError
+
+
+def config_schema() -> dict[str, Any]:
+    """The configuration's JSON schema: `workflow/schemas/config.schema.yaml`, linked beside this module."""
+    return yaml.safe_load(Path(__file__).with_name("config.schema.yaml").read_text(encoding="utf-8"))
+
+
+def complete_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the configuration, with the schema's default for each key that it lacks. Raises ConfigError."""
+    schema = config_schema()
+    check_config(config, schema)
+    complete = copy.deepcopy(config)
+    _Completing(schema).validate(complete)
+    return complete
 
 
 def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
@@ -138,6 +153,18 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         nested = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merged(result[key], value) if nested else value
     return result
+
+
+def _set_defaults(
+    validator: Any, properties: dict[str, Any], block: Any, schema: dict[str, Any]
+) -> Iterator[ValidationError]:
+    for name, described in properties.items() if isinstance(block, dict) else ():
+        if "default" in described:
+            block.setdefault(name, copy.deepcopy(described["default"]))
+    yield from Draft202012Validator.VALIDATORS["properties"](validator, properties, block, schema)
+
+
+_Completing = validators.extend(Draft202012Validator, {"properties": _set_defaults})
 
 
 def _explain(error: ValidationError) -> Iterator[str]:

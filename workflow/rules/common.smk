@@ -7,11 +7,15 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
-import yaml
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
-SCRIPTS = Path(workflow.basedir).parent / "scripts"
+# Of this file, not of the Snakefile that was started: the workflow may be a module of another.
+RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+SCRIPTS = RULES.parents[1] / "scripts"
+if not SCRIPTS.is_dir():
+    raise WorkflowError(
+        f"{RULES}: there is no library beside these rules; clone the workflow, and name workflow/Snakefile of the clone"
+    )
 sys.path.insert(0, str(SCRIPTS))
 # Jobs too import the library beside the workflow, which `code` digests, and not another that may be installed.
 LIBRARIES = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -21,10 +25,11 @@ from hounsfield.baselines.settings import complete_baselines
 from hounsfield.cohort.settings import training_runs
 from hounsfield.config import (
     canonical,
-    check_config,
     check_input,
     check_tables,
     check_trained,
+    complete_config,
+    config_schema,
     is_address,
     merged,
     read_config,
@@ -34,25 +39,17 @@ from hounsfield.errors import HounsfieldError
 from hounsfield.provenance import code_digest
 from hounsfield.tuning.space import check_tuning
 
-SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
 # Where results lie in object storage, only Snakemake knows what is there.
 REMOTE = workflow.storage_settings.default_storage_provider is not None
 
 
-def checked(settings):
-    check_config(settings, yaml.safe_load(SCHEMA.read_text()))
-    validate(settings, str(SCHEMA))  # fills in the defaults
-    return settings
-
-
+# A copy: where this is a module, the configuration that it was given stays as its owner wrote it.
 try:
-    checked(config)
-    check_tuning(config, yaml.safe_load(SCHEMA.read_text()))
+    config = complete_config(config)
+    check_tuning(config, config_schema())
     WRITTEN = canonical(config)  # as the report shows it
     if config["external"]:
-        changed = with_external(config, checked(read_config(config["external"])))
-        config.clear()
-        config.update(changed)
+        config = with_external(config, complete_config(read_config(config["external"])))
     COMPLETE_BASELINES = complete_baselines(config)
     RUNS = training_runs(config)
     if config["input"]:

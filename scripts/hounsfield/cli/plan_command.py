@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
-from hounsfield.config import check_config, check_tables, is_address, merged, read_config
+from hounsfield.config import check_config, check_tables, config_schema, is_address, merged, read_config
 from hounsfield.devices import lease_devices, visible_devices
 from hounsfield.errors import ConfigError, HounsfieldError
 from hounsfield.files import atomic_write
@@ -25,7 +23,6 @@ from hounsfield.planning.rules import threads
 
 log = logging.getLogger(__name__)
 
-SCHEMA = Path(__file__).parents[3] / "workflow/schemas/config.schema.yaml"
 # Stands in for the block that is to be proposed, so that the rest can be checked.
 TO_BE_PROPOSED = {"preprocessing": {"spacing": [1, 1, 1], "shape": [64, 64, 64]}}
 DEFAULTS = {"seed": 0, "seeds": [0], "store": "results/store", "split": {}, "training": {}}
@@ -70,7 +67,7 @@ def complete_config(paths: Sequence[Path]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for path in paths:
         config = merged(config, read_config(path))
-    check_config(merged(TO_BE_PROPOSED, config), schema())
+    check_config(merged(TO_BE_PROPOSED, config), config_schema())
     if "demo" in config and not Path(config["cohort"]["volumes"]).is_dir():
         files = " ".join(map(str, paths))
         raise ConfigError(
@@ -82,11 +79,6 @@ def complete_config(paths: Sequence[Path]) -> dict[str, Any]:
             raise ConfigError(f"config: cohort: {path} is an address; plan with a copy of the table")
     check_tables(config)
     return merged(DEFAULTS, config)
-
-
-def schema() -> dict[str, Any]:
-    """The configuration's."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
 def plan(config: dict[str, Any], hours: float | None, sample: int) -> tuple[CohortFacts, Machine, Proposal]:
@@ -117,7 +109,7 @@ def plan(config: dict[str, Any], hours: float | None, sample: int) -> tuple[Coho
 
 def write_overlay(proposal: Proposal, path: Path, config: dict[str, Any]) -> None:
     """Write the proposal as YAML, once it is known to be sound. Raises ConfigError or OSError."""
-    check_config(merged(config, as_config(proposal.choices)), schema())
+    check_config(merged(config, as_config(proposal.choices)), config_schema())
     heading = "Proposed by `hounsfield plan`, to be laid over the configuration that it was made for:\n"
     heading += f"store {proposal.gigabytes:.2f} GB, preprocessing {proposal.preprocessing_hours:.2f} hours, "
     heading += f"training {sum(proposal.training_hours.values()):.2f} hours."
