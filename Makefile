@@ -2,16 +2,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test setup lint format bench bench-gpu clean
+.PHONY: run test test-all setup lint format bench bench-gpu clean
 
 run: setup
 	snakemake --cores all
 	@echo "The report: $(CURDIR)/results/phantoms/report/index.html"
 
+# What decides whether a change is right, in minutes; two processes, each of one thread.
 test: setup lint
-	python -m pytest -q
+	OMP_NUM_THREADS=1 python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+
+# All of it: fifty kills, 12,000 damaged files, tables in a bucket, and (as root, on a machine to throw away) Slurm.
+test-all: setup lint
+	python -m pip install --quiet --requirement envs/cloud.txt
+	OMP_NUM_THREADS=1 HOUNSFIELD_KILLS=50 HOUNSFIELD_TEST_SLURM=1 \
+		python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=10
 
 setup: $(VENV)/.installed
 

@@ -58,6 +58,7 @@ def test_what_monai_has_no_transform_for_is_refused(prepare, tmp_path):
         bundle.export(trained, tmp_path, check)
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_one_line(prepare, tmp_path):
     trained, _ = prepare()
     bundle.write_bundle(trained, tmp_path / "monai")

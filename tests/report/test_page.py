@@ -228,6 +228,7 @@ def test_the_page_is_the_same_when_written_again(make_run):
     assert run.page.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_eighteen_labels_and_four_models_stay_under_five_megabytes(make_run):
     labels = [f"Finding number {number}" for number in range(18)]
     # Pictures of noise, which no format makes small.

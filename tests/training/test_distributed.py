@@ -77,7 +77,9 @@ def workers():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"freeze": ["patch_embedding", "blocks.0"], "layer_decay": 0.5}], ids=["whole", "fine-tuned"]
+    "changes",
+    [{}, pytest.param({"freeze": ["patch_embedding", "blocks.0"], "layer_decay": 0.5}, marks=pytest.mark.slow)],
+    ids=["whole", "fine-tuned"],
 )
 def test_two_processes_give_the_losses_of_one(make_spec, changes):
     one, two = make_spec("one", **changes), make_spec("two", gpu=2, **changes)
@@ -94,6 +96,7 @@ def test_two_processes_give_the_losses_of_one(make_spec, changes):
     assert not workers()
 
 
+@pytest.mark.slow
 def test_interrupted_processes_go_on_to_the_same_bits(make_spec):
     whole, broken = make_spec("whole", gpu=2, epochs=3), make_spec("broken", gpu=2, epochs=3)
     run(whole, 2)

@@ -46,6 +46,7 @@ def logged_rows(directory):
 def test_an_offline_run_mirrors_the_history(make_job):
     job = make_job(tracking={"mode": "offline"})
     train_model(job)
+    wandb.teardown()  # as the end of the process does: until then the file may not be whole
     history = read_table(job.directory / "history.tsv")
     rows = logged_rows(job.directory)
     assert [row["epoch"] for row in rows] == list(history["epoch"])
@@ -69,6 +70,7 @@ def test_an_interrupted_run_goes_on_under_its_id(make_job, monkeypatch):
         train_model(job)
     wandb.teardown()  # as the end of the process does
     train_model(job)
+    wandb.teardown()
     files = list(job.directory.rglob("*.wandb"))
     assert len(files) == 2
     assert len({path.stem for path in files}) == 1

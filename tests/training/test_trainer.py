@@ -77,6 +77,7 @@ def test_interrupted_and_continued_ends_in_the_same_bits(make_job, monkeypatch, 
     assert_same(whole.directory, broken.directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_killed_at_random_moments_ends_in_the_same_bits(make_job, threads):
     """SIGKILL, ten times for each number of reading threads, at moments spread over the whole run."""

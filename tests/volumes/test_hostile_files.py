@@ -22,7 +22,15 @@ from hounsfield.volumes.volume import VolumeError
 TERABYTES = (2**14, 2**14, 2**12)  # of int16: 2 TiB
 
 
-@pytest.mark.parametrize(("kind", "count"), [("nifti", 10_000), ("dicom", 2_000)])
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("nifti", 1_000),
+        ("dicom", 200),
+        pytest.param("nifti", 10_000, marks=pytest.mark.slow),
+        pytest.param("dicom", 2_000, marks=pytest.mark.slow),
+    ],
+)
 def test_mutated_files(kind, count):
     script = Path(__file__).with_name("fuzz.py")
     done = subprocess.run([sys.executable, script, kind, str(count), "0"], capture_output=True, text=True)

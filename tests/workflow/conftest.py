@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hounsfield.locks import locked
+
 ROOT = Path(__file__).parents[2]
 SECRET = "5ec2e7" * 7  # as long as a key of W&B
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true", "WANDB_API_KEY": SECRET}
@@ -91,10 +93,19 @@ def tiny_config():
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_config):
-    """A project that has run once, from phantoms to report."""
-    project = Project(tmp_path_factory.mktemp("finished"), tiny_config)
-    project.output = project.run()
+def finished(tmp_path_factory, tiny_config, worker_id):
+    """A project that has run once, from phantoms to report: one for all processes that test; only to be read."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    output = shared / "finished.txt"
+    with locked(shared / "finished.lock"):
+        if output.exists():
+            project = object.__new__(Project)
+            project.folder, project.config = shared / "finished", tiny_config
+        else:
+            project = Project(shared / "finished", tiny_config)
+            output.write_text(project.run())
+    project.output = output.read_text()
     return project
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from hounsfield.tables import read_table
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 NAMES = ["volume", "scan", "patient"]
 

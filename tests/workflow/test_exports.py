@@ -28,6 +28,7 @@ def test_the_workflow_exports_on_request(copy):
         assert f"| {point.pathology} | {point.scale:.4g} | {point.offset:.4g} | {point.threshold:.4g} |" in card
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_model_of_the_run(finished, tmp_path):
     best = finished.results("models/resnet/seed0/best.pth")
     command = [sys.executable, "-m", "hounsfield", "export", "--model", best, "--output", tmp_path / "out"]

@@ -53,6 +53,7 @@ def test_networks_are_scored_unchanged_on_another_cohort(finished, copy):
     assert copy.would_run("--config", external) == set()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_an_external_test_is_one_line(copy):
     del copy.config["demo"]
     same = cohort(copy, "same")
@@ -64,6 +65,7 @@ def test_what_cannot_be_an_external_test_is_one_line(copy):
     assert "vit/seed0/best.pth is missing; train it first" in told and "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_a_folder_of_new_scans_is_scored_shard_by_shard(copy):
     """The networks alone are needed; what is added later is a shard's work; a bad file is named."""
     manifest = read_table(copy.results("cohort/manifest.tsv"), ["volume", "path", "split"])

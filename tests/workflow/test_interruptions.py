@@ -36,7 +36,9 @@ def wait_for_epoch(project, epoch, process):
     pytest.fail("training reached no checkpoint")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "SIGKILL"])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL], ids=["Ctrl-C", "SIGKILL"]
+)
 def test_the_same_command_goes_on_and_ends_with_the_same_metrics(copy, number):
     longer(copy)
     for name in ("last.pth", "previous.pth"):

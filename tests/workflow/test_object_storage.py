@@ -9,7 +9,7 @@ boto3 = pytest.importorskip("boto3", reason="envs/cloud.txt is not installed")
 pytest.importorskip("snakemake_storage_plugin_s3", reason="envs/cloud.txt is not installed")
 moto = pytest.importorskip("moto.server", reason="envs/cloud.txt is not installed")
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 DATASET = "results/tiny/cohort/dataset.tsv"
 

@@ -32,7 +32,7 @@ def scans(finished, tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("model", ["resnet", "vit"])
+@pytest.mark.parametrize("model", [pytest.param("resnet", marks=pytest.mark.slow), "vit"])
 def test_scores_are_those_of_validation_to_the_last_bit(finished, scans, tmp_path, model):
     best = finished.results(f"models/{model}/seed0/best.pth")
     done = predict(best, [scans], tmp_path / "scores.tsv")
@@ -88,6 +88,7 @@ def test_what_cannot_be_used_is_one_line(finished, tmp_path):
         assert not (tmp_path / "scores.tsv").exists()
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_at_its_own_thresholds_and_shows_what_it_calls(finished, scans, tmp_path):
     models = [finished.results(f"models/{model}/seed0/best.pth") for model in ("resnet", "vit")]
     done = predict(models, [scans], tmp_path / "scores.tsv")

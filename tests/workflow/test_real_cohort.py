@@ -7,7 +7,7 @@ import yaml
 
 from hounsfield.tables import read_table
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared/data/lidc"

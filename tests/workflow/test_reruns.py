@@ -75,6 +75,7 @@ def stored(copy):
     return {path: path.stat().st_mtime_ns for path in (copy.folder / "results/store").rglob("*.ct")}
 
 
+@pytest.mark.slow
 def test_preprocessing_changed_and_changed_back_recomputes_no_volume(copy):
     target = copy.results("cohort/dataset.tsv").relative_to(copy.folder)
     before = stored(copy)

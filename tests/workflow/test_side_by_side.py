@@ -11,7 +11,7 @@ import yaml
 
 from hounsfield.tables import read_table
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 DATASET = "results/tiny/cohort/dataset.tsv"
 

@@ -18,7 +18,9 @@ from hounsfield.training.checkpoints import load_checkpoint
 
 WANTED = os.environ.get("HOUNSFIELD_TEST_SLURM") == "1" and os.geteuid() == 0
 REASON = "installs Slurm and writes /etc/slurm: set HOUNSFIELD_TEST_SLURM=1, as root, on a machine to throw away"
-pytestmark = [pytest.mark.workflow, pytest.mark.skipif(not WANTED, reason=REASON)]
+# One Slurm at a time, as it has one configuration.
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark += [pytest.mark.skipif(not WANTED, reason=REASON)]
 
 SCRIPTS = Path(__file__).parents[1] / "slurm"
 EXECUTOR = ["--workflow-profile", "workflow/profiles/slurm", "--latency-wait", "5"]
@@ -96,9 +98,11 @@ def epoch_of(project):
         return -1
 
 
-def trainings():
-    found = psutil.process_iter(["cmdline"])
-    return [process for process in found if "train.py" in " ".join(process.info["cmdline"] or [])[-40:]]
+def trainings(project):
+    """The project's own: other tests may train beside it."""
+    found = psutil.process_iter(["cmdline", "cwd"])
+    here = [process for process in found if (process.info["cwd"] or "").startswith(str(project.folder))]
+    return [process for process in here if "train.py" in " ".join(process.info["cmdline"] or [])[-40:]]
 
 
 def test_killed_jobs_go_on_at_the_next_attempt(slurm, copy):
@@ -110,7 +114,7 @@ def test_killed_jobs_go_on_at_the_next_attempt(slurm, copy):
     wait_for(lambda: epoch_of(copy) > 4, "the first epochs")
     kills = {
         "scancel": lambda: subprocess.run(["scancel", *jobs("running")], check=True),
-        "SIGKILL": lambda: [training.kill() for training in trainings()],
+        "SIGKILL": lambda: [training.kill() for training in trainings(copy)],
         "time limit": lambda: [set_limit(job, "1") for job in jobs("running")],
     }
     for name, kill in kills.items():
@@ -122,7 +126,7 @@ def test_killed_jobs_go_on_at_the_next_attempt(slurm, copy):
     process.wait(timeout=120)
     log = copy.results("logs/train/vit/seed0.log").read_text()
     assert "going on from epoch" in log
-    wait_for(lambda: not trainings(), "the end of the cancelled training")
+    wait_for(lambda: not trainings(copy), "the end of the cancelled training")
 
 
 def set_limit(job, minutes):

@@ -9,7 +9,7 @@ import yaml
 
 from hounsfield.tables import read_table
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 RUN = ("--resources", "gpu=2")
 

@@ -62,10 +62,10 @@ def test_progress_is_written_in_plain_lines(finished):
     assert "epoch 1 of 2" in log and "epoch 2 of 2" in log and "\r" not in log
 
 
-def test_the_snakemake_report_is_complete(finished):
+def test_the_snakemake_report_is_complete(finished, copy):
     """Every result, with a category and a caption; what only stages need, such as shards, is left out."""
-    finished.run("--report", "report.zip")
-    names = zipfile.ZipFile(finished.folder / "report.zip").namelist()
+    copy.run("--report", "report.zip")
+    names = zipfile.ZipFile(copy.folder / "report.zip").namelist()
     held = Counter(Path(name).name for name in names if "/raw/" in name)
     folders = ("metrics", "comparison", "explanations", "predictions", "footprints", "report")
     files = [path for folder in folders for path in finished.results(folder).rglob("*") if path.is_file()]
