@@ -11,13 +11,12 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, roc_auc_score
 
 from hounsfield.evaluation.bootstrap import (
+    Bootstrap,
     bca_tails,
     bootstrap,
     bootstrap_blocks,
-    difference,
     interval,
     jackknife_blocks,
-    mean_over_seeds,
     metrics_of,
 )
 from hounsfield.evaluation.metrics import make_sample
@@ -111,7 +110,7 @@ def test_holds_one_block_of_weights_at_a_time():
 def test_no_replicates_leave_the_intervals_empty():
     scores = random_scores(1)
     result = bootstrap(scores, scores.probabilities > 0.5, EvaluationSettings(replicates=0, interval="bca"))
-    value, low, high = result.overall("roc_auc_macro")
+    value, low, high = result.overall("roc_auc_macro").interval
     assert value > 0.5
     assert np.isnan([low, high]).all()
 
@@ -144,8 +143,8 @@ def test_means_and_differences_are_taken_in_each_resample():
     settings = EvaluationSettings(replicates=50, interval="bca")
     a, b = (bootstrap(each, each.probabilities > 0.5, settings) for each in (scores, other))
     # Turned round, the AUROC is one less the AUROC, in each resample of the same patients.
-    assert mean_over_seeds([a, b]).resamples.columns["roc_auc"] == pytest.approx(0.5, abs=1e-12)
-    gap = difference(a, b)
+    assert Bootstrap.mean([a, b]).resamples.columns["roc_auc"] == pytest.approx(0.5, abs=1e-12)
+    gap = a.minus(b)
     assert gap.resamples.overall["roc_auc_micro"] == pytest.approx(
         a.resamples.overall["roc_auc_micro"] - b.resamples.overall["roc_auc_micro"]
     )

@@ -3,16 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from scipy.special import expit
 
 from hounsfield.errors import TableError
 from hounsfield.evaluation import EvaluationSettings, compare_models, score_model
+from hounsfield.evaluation.bootstrap import p_value
 from hounsfield.evaluation.ensembles import ensemble_model
 from hounsfield.evaluation.folds import fold_ensembles, fold_table, pool_folds, score_folds
-from hounsfield.evaluation.pairs import MACRO, holm, p_value
+from hounsfield.evaluation.pairs import MACRO
 from hounsfield.evaluation.scored_model import prepare_model
 from hounsfield.evaluation.subgroups import groups_of, name_groups
 from hounsfield.metadata import to_numbers
@@ -50,20 +48,22 @@ def test_a_difference_is_found_and_its_sign_and_interval_agree(predictions):
     auc = pairs[pairs["metric"] == "roc_auc"].set_index("pathology")
     assert (auc["model_a"] + auc["model_b"] == "goodpoor").all()
     assert np.allclose(auc["difference"], auc["a"] - auc["b"])
+    # Two trainings of each say little of a single label; one of each speaks of these networks alone.
+    assert auc.loc[MACRO, "low"] > 0 and auc.loc[MACRO, "p"] < 0.05
+    single = {model: {seed: seeds[seed] for seed in list(seeds)[:1]} for model, seeds in predictions.items()}
+    auc = compare_models(single, NAMES, SETTINGS)["pairs"].query("metric == 'roc_auc'").set_index("pathology")
     assert (auc["low"] > 0).all()
     assert (auc["p"] <= 0.01).all()
-    assert (auc.loc[NAMES, "p_delong"] < 0.01).all()
-    assert auc["p_delong"].isna()[MACRO]
-    assert (auc["p_holm"] >= auc["p"]).all()
-    assert auc.loc[MACRO, "p_holm"] == auc.loc[MACRO, "p"]
+    assert (auc["p_adjusted"] >= auc["p"]).all()
+    # Half of the family is the macro AUROC's, which is one comparison here.
+    assert auc.loc[MACRO, "p_adjusted"] == pytest.approx(2 * auc.loc[MACRO, "p"], abs=0.01)
 
 
 def test_a_model_does_not_differ_from_itself(predictions):
-    same = {"a": predictions["good"], "b": predictions["good"]}
+    same = {name: {0: predictions["good"][0]} for name in "ab"}
     pairs = compare_models(same, NAMES, SETTINGS)["pairs"]
     assert (pairs[["difference", "low", "high"]] == 0).all(axis=None)
     assert (pairs["p"] == 1).all()
-    assert (pairs["p_delong"].dropna() == 1).all()
 
 
 def test_comparisons_are_paired(make_predictions):
@@ -76,21 +76,6 @@ def test_comparisons_are_paired(make_predictions):
     row = pairs[(pairs["pathology"] == "A") & (pairs["metric"] == "roc_auc")].set_index(["model_a", "model_b"])
     width = row["high"] - row["low"]
     assert width[("a", "b")] < width[("a", "c")] / 5
-
-
-@hypothesis_settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=1, max_size=12))
-def test_holm_rejects_what_the_step_down_procedure_rejects(values):
-    p = np.array(values)
-    adjusted = holm(p)
-    known = np.sort(p[~np.isnan(p)])
-    for level in (0.01, 0.05, 0.3):
-        rejected = 0
-        while rejected < len(known) and known[rejected] * (len(known) - rejected) <= level:
-            rejected += 1
-        limit = known[rejected - 1] if rejected else -1.0
-        assert np.array_equal(adjusted <= level, p <= limit)
-    assert np.array_equal(np.isnan(adjusted), np.isnan(p))
 
 
 def test_p_values_of_resamples():

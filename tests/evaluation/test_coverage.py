@@ -1,45 +1,66 @@
-"""That the 95 % intervals cover the truth where patients have several scans, and intervals over scans do not."""
+"""That the 95 % intervals cover the truth where there are few patients; tests/benchmarks holds the whole simulation."""
+
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
+from hounsfield.evaluation.analysis import label_estimates, network_estimates
 from hounsfield.evaluation.bootstrap import bootstrap
-from hounsfield.evaluation.predictions import Predictions, predictions_of
 from hounsfield.evaluation.settings import EvaluationSettings
 
-PATIENTS, SCANS, SHIFT, SHARED = 80, 4, 1.0, 0.8
-# A score is normal with variance 1 in either kind, most of it the patient's: the AUROC of scans of two patients.
-TRUTH = norm.cdf(SHIFT / np.sqrt(2))
+
+def benchmark(name):
+    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def simulate(random):
-    """All scans of a patient have the label and share most of the noise."""
-    labels = np.repeat((random.random(PATIENTS) < 0.4).astype(float), SCANS)
-    patients = np.repeat(np.arange(PATIENTS), SCANS)
-    noise = np.sqrt(SHARED) * random.normal(size=PATIENTS)[patients]
-    noise += np.sqrt(1 - SHARED) * random.normal(size=len(patients))
-    scores = predictions_of(labels[:, None], (SHIFT * labels + noise)[:, None])
-    return Predictions(scores.labels, scores.logits, scores.probabilities, patients, scores.units)
+simulation = benchmark("interval_coverage")
 
 
-def coverage(kind, clustered, trials=1000):
+def limits(scans, prevalence, auroc, runs):
+    """By metric: limits (runs, 2) of one label, nan where none is printed."""
+    random = np.random.default_rng(3)
+    found = {}
+    for _ in range(runs):
+        scores, calls = simulation.draw(random, scans, [prevalence], auroc)
+        columns = (each[:, 0] for each in (scores.labels, scores.logits, scores.probabilities, calls))
+        for metric, each in label_estimates(*columns, scores.patients, scores.patients.max() + 1, 0.95).items():
+            found.setdefault(metric, []).append(each.interval(0.95))
+    return {metric: np.array(each) for metric, each in found.items()}
+
+
+@pytest.mark.parametrize(("scans", "prevalence", "auroc"), [(60, 0.1, 0.97), (300, 0.02, 0.97), (300, 0.4, 0.85)])
+def test_every_metric_covers_the_truth(scans, prevalence, auroc):
+    truth = simulation.truths(prevalence, auroc)
+    for metric, (low, high) in ((name, each.T) for name, each in limits(scans, prevalence, auroc, 400).items()):
+        printed = ~np.isnan(low)
+        assert printed.mean() > 0.6
+        # 400 runs know a coverage to 0.025.
+        assert np.mean((low <= truth[metric]) & (truth[metric] <= high), where=printed) >= 0.9, metric
+
+
+def test_the_bootstrap_does_not():
+    random = np.random.default_rng(4)
+    settings = EvaluationSettings(interval="percentile", replicates=200)
+    covered = []
+    for _ in range(150):
+        scores, calls = simulation.draw(random, 300, [0.02], 0.97)
+        low, high = bootstrap(scores, calls, settings).column("roc_auc", 0).interval[1:]
+        covered.append(np.nan if np.isnan(low) else low <= 0.97 <= high)
+    assert np.nanmean(covered) < 0.8
+
+
+def test_macro_means_cover_the_truth():
     random = np.random.default_rng(5)
-    settings = EvaluationSettings(replicates=320, interval=kind)
-    covered = 0
-    for _ in range(trials):
-        scores = simulate(random)
-        if not clustered:
-            scores = predictions_of(scores.labels, scores.logits)
-        _, low, high = bootstrap(scores, scores.probabilities > 0.5, settings).column("roc_auc", 0)
-        covered += low <= TRUTH <= high
-    return covered / trials
-
-
-@pytest.mark.parametrize("kind", ["percentile", "bca"])
-def test_intervals_over_patients_cover_the_truth(kind):
-    assert 0.93 <= coverage(kind, clustered=True) <= 0.97
-
-
-def test_intervals_over_scans_do_not():
-    assert coverage("percentile", clustered=False, trials=300) < 0.8
+    truth = np.array([simulation.truths(share, 0.97)["roc_auc"] for share in simulation.MIX])
+    covered = []
+    for _ in range(200):
+        network = network_estimates(*simulation.draw(random, 300, simulation.MIX, 0.97), 0.95)
+        low, high = network.overall["roc_auc_macro"].interval(0.95)
+        covered.append(low <= truth[network.labels["roc_auc"]].mean() <= high)
+    assert np.mean(covered) >= 0.92

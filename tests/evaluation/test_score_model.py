@@ -8,18 +8,20 @@ from hounsfield.evaluation.predictions import gather_predictions
 from hounsfield.tables import read_table, write_table
 
 NAMES = ["A", "B", "C"]
-COLUMNS = (
-    "pathology n n_positive n_negative prevalence roc_auc roc_auc_low roc_auc_high average_precision "
-    "average_precision_low average_precision_high threshold f1 precision recall sensitivity specificity accuracy brier"
-)
+COLUMNS = ["pathology", "n", "n_positive", "n_negative", "prevalence", "roc_auc", "roc_auc_low", "roc_auc_high"]
+COLUMNS += ["average_precision", "average_precision_low", "average_precision_high", "threshold", "f1", "precision"]
+COLUMNS += ["recall", "sensitivity", "specificity", "accuracy", "brier"]
+LATER = ("f1", "precision", "recall", "sensitivity", "specificity", "accuracy", "brier")
+COLUMNS += [f"{metric}_{end}" for metric in LATER for end in ("low", "high")]
+COLUMNS += ["patients_positive", "patients_negative", "reason"]
 SETTINGS = EvaluationSettings(replicates=100)
 
 
 def test_has_the_columns_and_values_of_the_scans(make_predictions):
     val, test = make_predictions(1, cohort=1), make_predictions(2)
     per_pathology, overall = score_model(val, test, NAMES, SETTINGS)
-    assert per_pathology.columns.tolist() == COLUMNS.split()
-    assert overall.columns.tolist() == ["metric", "value", "low", "high"]
+    assert per_pathology.columns.tolist() == COLUMNS
+    assert overall.columns.tolist() == ["metric", "value", "low", "high", "labels", "reason"]
     scores = gather_predictions(test, NAMES, "scan")
     metrics = compute_metrics(scores.logits, scores.labels, NAMES, per_pathology["threshold"])
     for row in per_pathology.to_dict("records"):
@@ -64,10 +66,12 @@ def test_undefined_is_an_empty_cell(make_predictions, tmp_path):
     write_table(per_pathology, tmp_path / "per_pathology.tsv")
     write_table(overall, tmp_path / "overall.tsv")
     cells = (tmp_path / "per_pathology.tsv").read_text().splitlines()[2].split("\t")
-    row = dict(zip(COLUMNS.split(), cells, strict=True))
+    row = dict(zip(COLUMNS, cells, strict=True))
     empty = {"roc_auc", "average_precision", "f1", "precision", "recall", "sensitivity"}
-    empty |= {f"{metric}_{end}" for metric in ("roc_auc", "average_precision") for end in ("low", "high")}
+    # With one kind alone, accuracy and Brier's score are of that kind, and have no interval either.
+    empty |= {f"{metric}_{end}" for metric in (*empty, "accuracy", "brier") for end in ("low", "high")}
     assert {name for name, cell in row.items() if cell == ""} == empty
+    assert "accuracy, brier: positive in fewer than 3 patients" in row["reason"]
     assert float(row["specificity"]) >= 0
     assert "nan" not in (tmp_path / "overall.tsv").read_text().lower()
     again = read_table(tmp_path / "overall.tsv", ["metric"])

@@ -85,6 +85,7 @@ class FakeRun:
         positive = int(labels.sum())
         row = {"pathology": name, "n": len(labels), "n_positive": positive, "n_negative": len(labels) - positive}
         row["prevalence"] = positive / len(labels)
+        row |= {"patients_positive": positive, "patients_negative": len(labels) - positive}
         for metric in ("roc_auc", "average_precision"):
             value = random.uniform(0.6, 0.9) if positive else np.nan
             row |= {metric: value, f"{metric}_low": value - 0.1, f"{metric}_high": value + 0.08}
@@ -131,9 +132,11 @@ class FakeRun:
                     undefined = name in self.without_positives
                     difference = np.nan if undefined else 0.1 * (self.models.index(b) - self.models.index(a))
                     cells = {"a": 0.8, "b": 0.8 - difference, "difference": difference}
-                    cells |= {"low": difference - 0.05, "high": difference + 0.05, "p": 0.0004, "p_holm": 0.02}
+                    cells |= {"low": difference - 0.05, "high": difference + 0.05, "p": 0.0004, "p_adjusted": 0.02}
+                    cells["beyond_chance"] = "no" if undefined else "yes"
                     rows.append({"model_a": a, "model_b": b, "pathology": name, "metric": metric} | cells)
-        columns = ["model_a", "model_b", "pathology", "metric", "a", "b", "difference", "low", "high", "p", "p_holm"]
+        columns = ["model_a", "model_b", "pathology", "metric", "a", "b", "difference", "low", "high", "p"]
+        columns += ["p_adjusted", "beyond_chance"]
         write_table(pd.DataFrame(rows, columns=columns), folder / "pairs.tsv")
         seeds = [
             {"model": model, "seed": seed, "metric": "roc_auc_macro", "value": 0.8 + seed / 100 + random.random() / 100}

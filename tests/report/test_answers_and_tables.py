@@ -20,11 +20,13 @@ NAN = float("nan")
 
 
 def pairs(*rows):
-    columns = ["model_a", "model_b", "pathology", "metric", "difference", "low", "high", "p"]
-    return pd.DataFrame([(*row, 0.5) for row in rows], columns=columns)
+    """Rows whose adjusted p leaves chance out where their interval does."""
+    columns = ["model_a", "model_b", "pathology", "metric", "difference", "low", "high"]
+    table = pd.DataFrame(rows, columns=columns).assign(p=0.001, p_adjusted=0.01)
+    return table.assign(beyond_chance=np.where((table["low"] > 0) | (table["high"] < 0), "yes", "no"))
 
 
-def test_a_winner_beats_every_other_model_beyond_its_interval():
+def test_a_winner_beats_every_other_model_beyond_chance():
     table = pairs(
         ("a", "b", "x", "roc_auc", 0.2, 0.1, 0.3),
         ("a", "c", "x", "roc_auc", 0.2, 0.1, 0.3),
@@ -37,6 +39,8 @@ def test_a_winner_beats_every_other_model_beyond_its_interval():
     )
     assert clear_winners(table, "roc_auc") == {"x": "a"}
     assert clear_winners(table, "average_precision") == {"x": "b"}
+    # An interval that leaves zero out by itself makes no winner once all comparisons are counted.
+    assert clear_winners(table.assign(beyond_chance="no"), "roc_auc") == {}
 
 
 def test_a_difference_is_turned_with_its_interval():

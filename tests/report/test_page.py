@@ -147,7 +147,7 @@ def test_one_model_and_one_seed_have_no_comparison(make_run):
 def test_the_best_model_is_named_with_every_difference(make_run):
     said = written(make_run(models=("a", "b", "c"), pathologies=["x", "y"])).said()
     assert "a has the highest macro AUROC on the test split: 0.900 (0.850 to 0.950)." in said
-    assert "0.200 above c (0.150 to 0.250, p < 0.001): a difference beyond chance" in said
+    assert "0.200 above c (0.150 to 0.250, adjusted p = 0.020): a difference beyond chance" in said
 
 
 def test_sections_come_in_the_order_of_the_questions(page):

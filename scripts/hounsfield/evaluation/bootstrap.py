@@ -1,14 +1,15 @@
 """A model's metrics on the sample and on resamples of its patients, and the intervals that follow."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numba
 import numpy as np
 from scipy.stats import norm
 
-from hounsfield.evaluation.metrics import Metrics, Sample, make_sample, point_metrics, weighted_metrics
+from hounsfield.evaluation.finding import Interval
+from hounsfield.evaluation.metrics import Metrics, Sample, make_sample, nanmean, point_metrics, weighted_metrics
 from hounsfield.evaluation.predictions import Predictions
 from hounsfield.evaluation.settings import EvaluationSettings
 
@@ -81,26 +82,120 @@ def bca_tails(value: float, samples: np.ndarray, jackknife: np.ndarray, tails: n
 
 
 @dataclass(frozen=True)
+class Resampled:
+    """A value with limits from resamples, `reason` where they have none; p: two-sided, of a difference of zero."""
+
+    interval: Interval
+    samples: np.ndarray
+    reason: str = ""
+
+    @property
+    def value(self) -> float:
+        """The sample's own."""
+        return self.interval.value
+
+    @property
+    def p(self) -> float:
+        """Two-sided, from the resamples."""
+        return p_value(self.samples)
+
+    def p_above(self, bound: float) -> float:
+        """One-sided: small where the value is surely above the bound."""
+        return _tail(self.samples - bound)
+
+    def p_below(self, bound: float) -> float:
+        """One-sided: small where the value is surely below the bound."""
+        return _tail(bound - self.samples)
+
+
+def p_value(differences: np.ndarray) -> float:
+    """Two-sided, from the share of resamples (R,) on either side of zero; those at zero are half on each.
+
+    It is nan where the interval is: if over a tenth of the resamples leave the difference undefined.
+    """
+    return float(np.minimum(1.0, 2 * np.minimum(_tail(differences), _tail(-differences))))
+
+
+def _tail(differences: np.ndarray) -> float:
+    """The share of resamples not above zero, the sample itself counted as one of them: never less than 1 / (R + 1)."""
+    defined = differences[~np.isnan(differences)]
+    if defined.size == 0 or defined.size < DEFINED_SHARE * differences.size:
+        return float("nan")
+    return float((np.sum(defined < 0) + np.sum(defined == 0) / 2 + 1) / (defined.size + 1))
+
+
+@dataclass(frozen=True)
 class Bootstrap:
-    """Metrics of the sample itself (R = 1), of its resamples, and of the jackknife if the interval asks for it."""
+    """Metrics of the sample itself (R = 1), of its resamples, and of the jackknife if the interval asks for it.
+
+    chosen[metric]: labels (P,) that its macro mean is over; those where it is defined, unless told.
+    """
 
     value: Metrics
     resamples: Metrics
     jackknife: Metrics | None
     confidence: float
+    chosen: Mapping[str, np.ndarray] | None = None
 
-    def overall(self, metric: str) -> tuple[float, float, float]:
-        """The value and its interval."""
-        return self._interval(lambda metrics: metrics.overall[metric])
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the overall metrics."""
+        return list(self.value.overall)
 
-    def column(self, metric: str, j: int) -> tuple[float, float, float]:
-        """The value and its interval of pathology number j."""
-        return self._interval(lambda metrics: metrics.columns[metric][:, j])
+    def labels(self, metric: str) -> np.ndarray:
+        """Labels (P,) that the macro mean of a metric is over."""
+        return ~np.isnan(self.value.columns[metric][0]) if self.chosen is None else self.chosen[metric]
 
-    def _interval(self, pick: Callable[[Metrics], np.ndarray]) -> tuple[float, float, float]:
-        value = float(pick(self.value)[0])
+    def column(self, metric: str, j: int) -> Resampled:
+        """Of pathology number j."""
+        return self._find(lambda metrics: metrics.columns[metric][:, j])
+
+    def overall(self, metric: str) -> Resampled:
+        """Of a macro or micro mean."""
+        return self._find(lambda metrics: metrics.overall[metric])
+
+    def deviations(self, metric: str, j: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """A metric of pathology j, or an overall one, in each resample; resamples know nothing of other trainings."""
+        return self.resamples.overall[metric] if j is None else self.resamples.columns[metric][:, j], np.zeros(1)
+
+    def over(self, labels: Mapping[str, np.ndarray]) -> "Bootstrap":
+        """The same with macro means over some of the labels (P,) of each metric."""
+
+        def narrowed(metrics: Metrics) -> Metrics:
+            macro = {f"{metric}_macro": nanmean(metrics.columns[metric][:, kept]) for metric, kept in labels.items()}
+            return Metrics(metrics.columns, metrics.overall | macro)
+
+        jackknife = None if self.jackknife is None else narrowed(self.jackknife)
+        return Bootstrap(narrowed(self.value), narrowed(self.resamples), jackknife, self.confidence, dict(labels))
+
+    def minus(self, other: "Bootstrap", independent: bool = False) -> "Bootstrap":
+        """The difference in each resample; `independent`: of other patients, whose resamples pair at random.
+
+        Both sides drew from one seed, so one of them is taken in reverse; no group of patients is in both jackknives.
+        """
+        if not independent:
+            return replace(_combined(np.subtract, [self, other]), chosen=self.chosen)
+        kinds = ({name: values[::-1] for name, values in kind.items()} for kind in vars(other.resamples).values())
+        turned = replace(other, resamples=Metrics(*kinds), jackknife=None)
+        return replace(_combined(np.subtract, [replace(self, jackknife=None), turned]), chosen=self.chosen)
+
+    @staticmethod
+    def mean(results: Sequence["Bootstrap"]) -> "Bootstrap":
+        """The mean metric of runs scored on the same resamples, in each resample: the test patients' variance alone."""
+        return replace(_combined(lambda *parts: np.mean(parts, axis=0), results), chosen=results[0].chosen)
+
+    def _find(self, pick: Callable[[Metrics], np.ndarray]) -> Resampled:
+        value, samples = float(pick(self.value)[0]), pick(self.resamples)
         jackknife = None if self.jackknife is None else pick(self.jackknife)
-        return value, *interval(value, pick(self.resamples), jackknife, self.confidence)
+        limits = interval(value, samples, jackknife, self.confidence)
+        reason = (
+            "undefined"
+            if np.isnan(value)
+            else "undefined in over a tenth of the resamples"
+            if np.isnan(limits[0])
+            else ""
+        )
+        return Resampled(Interval(value, *limits), samples, reason)
 
 
 def bootstrap(predictions: Predictions, decisions: np.ndarray, settings: EvaluationSettings) -> Bootstrap:
@@ -111,16 +206,6 @@ def bootstrap(predictions: Predictions, decisions: np.ndarray, settings: Evaluat
     if settings.interval == "bca":
         jackknife = metrics_of(sample, jackknife_blocks(predictions.patients))
     return Bootstrap(point_metrics(sample), resamples, jackknife, settings.confidence)
-
-
-def mean_over_seeds(results: Sequence[Bootstrap]) -> Bootstrap:
-    """The mean metric of runs scored on the same resamples, in each resample."""
-    return _combined(lambda *parts: np.mean(parts, axis=0), results)
-
-
-def difference(a: Bootstrap, b: Bootstrap) -> Bootstrap:
-    """Metrics of a less those of b, in each resample."""
-    return _combined(np.subtract, [a, b])
 
 
 def metrics_of(sample: Sample, blocks: Iterable[np.ndarray]) -> Metrics:

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from hounsfield.errors import TableError
-from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
+from hounsfield.evaluation.analysis import analyse, mean_over_seeds, over_same_labels
+from hounsfield.evaluation.chance import chance_table
 from hounsfield.evaluation.ensembles import ensemble_tables, ensembles_of
 from hounsfield.evaluation.folds import Folds, fold_ensembles, fold_table
 from hounsfield.evaluation.pairs import pair_table
@@ -30,8 +31,8 @@ def compare_models(
     folds: Folds | None = None,
     baselines: Collection[str] = (),
 ) -> dict[str, pd.DataFrame]:
-    """Tables by name: models, pairs, seeds, ensembles, folds, calibration, reliability, subgroups, protocols, cost, and
-    operating_points/{ensemble}.
+    """Tables by name: models, pairs, chance, seeds, ensembles, folds, calibration, reliability, subgroups, protocols,
+    cost, and operating_points/{ensemble}.
 
     predictions[model][seed] = (validation, test); metadata: volume and subgroup columns; histories[model][seed];
     footprints[model]: what its network costs to use; folds[model][seed]: (validation, test) of each fold.
@@ -44,14 +45,15 @@ def compare_models(
     }
     check_same_scans(scored_models)
     results = {
-        model: {seed: bootstrap(scored.test, scored.decisions, settings) for seed, scored in seeds.items()}
+        model: {seed: analyse(scored.test, scored.decisions, settings) for seed, scored in seeds.items()}
         for model, seeds in scored_models.items()
     }
+    results = over_same_labels(results)
     means = {model: mean_over_seeds(list(seeds.values())) for model, seeds in results.items()}
     lists = {model: list(seeds.values()) for model, seeds in scored_models.items()}
-    tables = {"models": model_table(results), "pairs": pair_table(means, lists, pathologies)}
+    tables = {"models": model_table(results), "pairs": pair_table(means, pathologies, settings)}
     networks = {model: seeds for model, seeds in lists.items() if model not in baselines}
-    tables |= {"seeds": seed_table(results)}
+    tables |= {"seeds": seed_table(results), "chance": chance_table(means, baselines, pathologies, settings)}
     ensembles = ensembles_of(networks, settings)
     if folds is not None:
         tables["folds"] = fold_table(folds, pathologies, settings)

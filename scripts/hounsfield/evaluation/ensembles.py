@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from hounsfield.evaluation.bootstrap import bootstrap
+from hounsfield.evaluation.analysis import analyse
 from hounsfield.evaluation.predictions import Predictions, mean_logits
 from hounsfield.evaluation.score import OVERALL_COLUMNS, overall_table
 from hounsfield.evaluation.scored_model import ScoredModel
@@ -48,7 +48,7 @@ def ensemble_tables(
     tables, points = [], {}
     for name, ensemble in ensembles.items():
         scored = ensemble.scored
-        table = overall_table(bootstrap(scored.test, scored.decisions, settings))
+        table = overall_table(analyse(scored.test, scored.decisions, settings))
         table.insert(0, "ensemble", name)
         table.insert(1, "members", ensemble.members)
         tables.append(table)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hounsfield.errors import TableError
-from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
+from hounsfield.evaluation.analysis import analyse, mean_over_seeds
 from hounsfield.evaluation.ensembles import Ensemble, ensemble_model, mean_predictions
 from hounsfield.evaluation.metrics import RANKING_METRICS
 from hounsfield.evaluation.pairs import MACRO
@@ -34,7 +34,7 @@ def score_folds(
     Raises TableError if there are fewer than two folds, or a patient is in two.
     """
     scores, decisions = pool_folds(folds, pathologies, settings)
-    result = bootstrap(scores, decisions, settings)
+    result = analyse(scores, decisions, settings)
     thresholds = np.full(len(pathologies), np.nan)
     return pathology_table(scores, thresholds, result, pathologies), overall_table(result)
 
@@ -48,10 +48,10 @@ def fold_table(folds: Folds, pathologies: Sequence[str], settings: EvaluationSet
     rows = []
     for model, seeds in folds.items():
         pooled = [pool_folds([val for val, _ in parts], pathologies, settings) for parts in seeds.values()]
-        result = mean_over_seeds([bootstrap(*each, settings) for each in pooled])
+        result = mean_over_seeds([analyse(*each, settings) for each in pooled])
         for metric in RANKING_METRICS:
-            rows += [[model, name, metric, *result.column(metric, j)] for j, name in enumerate(pathologies)]
-        rows += [[model, MACRO, metric, *result.overall(metric)] for metric in result.value.overall]
+            rows += [[model, name, metric, *result.column(metric, j).interval] for j, name in enumerate(pathologies)]
+        rows += [[model, MACRO, metric, *result.overall(metric).interval] for metric in result.metrics]
     return pd.DataFrame(rows, columns=FOLD_COLUMNS)
 
 

@@ -11,7 +11,7 @@ CHOICES = {
     "threshold": ("youden", "f1", "sensitivity_at", "fixed"),
     "level": ("scan", "volume"),
     "calibration": ("none", "temperature", "platt"),
-    "interval": ("percentile", "bca"),
+    "interval": ("analytic", "percentile", "bca"),
 }
 PROTOCOLS = ("ct-clip",)
 
@@ -23,7 +23,9 @@ class EvaluationSettings:
     threshold: how each label's threshold is chosen on validation: youden (sensitivity + specificity), f1,
     sensitivity_at (the highest threshold whose sensitivity reaches `target`) or fixed (`target` itself).
     level: scan (the mean of its reconstructions) or volume. calibration: none, temperature or platt, fitted on
-    validation. replicates: bootstrap resamples of patients, drawn from `seed`. confidence, interval: of the intervals.
+    validation. confidence, interval: of the intervals, either analytic or from bootstrap resamples of patients;
+    replicates: so many, drawn from `seed`. margin: a difference in AUROC or average precision that does not matter, for
+    non-inferiority and equivalence.
     bins: of reliability. bands: edges of numeric subgroup columns. min_group: patients below which a subgroup is
     suppressed. protocols: published ways of scoring, beside the honest one.
     """
@@ -34,11 +36,12 @@ class EvaluationSettings:
     calibration: str = "none"
     replicates: int = 2000
     confidence: float = 0.95
-    interval: str = "percentile"
+    interval: str = "analytic"
     seed: int = 0
     bins: int = 10
     bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     min_group: int = 20
+    margin: float | None = None
     protocols: tuple[str, ...] = ()
 
     @classmethod
@@ -52,6 +55,8 @@ class EvaluationSettings:
         _check(0 < settings.confidence < 1, "confidence", settings.confidence, "between 0 and 1")
         _check(settings.bins >= 2, "bins", settings.bins, "2 or more")
         _check(settings.min_group >= 1, "min_group", settings.min_group, "1 or more")
+        margin = settings.margin
+        _check(margin is None or 0 < margin < 1, "margin", margin, "between 0 and 1, or null")
         for column, edges in settings.bands.items():
             rising = bool(edges) and list(edges) == sorted(set(edges))
             _check(rising, f"bands.{column}", list(edges), "a list of rising numbers")

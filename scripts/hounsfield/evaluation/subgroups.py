@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from hounsfield.evaluation.bootstrap import bootstrap, mean_over_seeds
+from hounsfield.evaluation.analysis import analyse, mean_over_seeds
 from hounsfield.evaluation.pairs import MACRO
 from hounsfield.evaluation.score import count_labels
 from hounsfield.evaluation.scored_model import ScoredModel
@@ -50,11 +50,11 @@ def _group_rows(
         empty = [np.nan] * 6
         yield from ([name, patients, *empty, "yes"] for name in (*pathologies, MACRO))
         return
-    result = mean_over_seeds([bootstrap(scored.test.take(rows), scored.decisions[rows], settings) for scored in seeds])
+    result = mean_over_seeds([analyse(scored.test.take(rows), scored.decisions[rows], settings) for scored in seeds])
     for j, name in enumerate(pathologies):
         counts = list(count_labels(scores.labels[:, j]).values())[:3]
-        yield [name, patients, *counts, *result.column("roc_auc", j), "no"]
-    yield [MACRO, patients, len(rows), np.nan, np.nan, *result.overall("roc_auc_macro"), "no"]
+        yield [name, patients, *counts, *result.column("roc_auc", j).interval, "no"]
+    yield [MACRO, patients, len(rows), np.nan, np.nan, *result.overall("roc_auc_macro").interval, "no"]
 
 
 def groups_of(

@@ -5,36 +5,48 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from hounsfield.evaluation.bootstrap import Bootstrap, mean_over_seeds
+from hounsfield.evaluation.analysis import Result, mean_over_seeds
 from hounsfield.evaluation.calibration import calibration_error, reliability
+from hounsfield.evaluation.score import label_count
 from hounsfield.evaluation.scored_model import ScoredModel
 
-MODEL_COLUMNS = ["model", "metric", "value", "low", "high", "seeds", "spread"]
+MODEL_COLUMNS = ["model", "metric", "value", "low", "high", "seeds", "spread", "labels", "scope", "reason"]
+ONE_TRAINING = "this network; another training was not tried"
 COST = ["samples_per_second", "data_wait_share", "peak_memory_mb", "peak_gpu_memory_mb"]
 FOOTPRINT = ["parameters", "gigaflops", "seconds_per_scan", "device"]
 
-Seeds = Mapping[str, Mapping[int, Bootstrap]]
+Seeds = Mapping[str, Mapping[int, Result]]
 
 
 def model_table(results: Seeds) -> pd.DataFrame:
-    """A row a model and metric: the mean over seeds, its interval, and the seeds' standard deviation."""
+    """A row a model and metric: the mean over seeds, its interval, and the seeds' standard deviation.
+
+    labels: over how many the mean is, the same ones for all models; scope: what the interval speaks of.
+    """
     rows = []
     for model, seeds in results.items():
         mean = mean_over_seeds(list(seeds.values()))
-        for metric in mean.value.overall:
-            each = [result.overall(metric)[0] for result in seeds.values()]
+        for metric in mean.metrics:
+            each = [result.overall(metric).value for result in seeds.values()]
             spread = np.std(each, ddof=1) if len(each) > 1 else np.nan
-            rows.append([model, metric, *mean.overall(metric), len(each), spread])
+            found = mean.overall(metric)
+            counts = len(each), spread, label_count(mean, metric), scope(len(each))
+            rows.append([model, metric, *found.interval, *counts, found.reason])
     return pd.DataFrame(rows, columns=MODEL_COLUMNS)
+
+
+def scope(trainings: int) -> str:
+    """What a statement from so many trainings speaks of."""
+    return f"the method, from {trainings} trainings" if trainings > 1 else ONE_TRAINING
 
 
 def seed_table(results: Seeds) -> pd.DataFrame:
     """A row a model, seed and metric."""
     rows = [
-        [model, seed, metric, values[0]]
+        [model, seed, metric, result.overall(metric).value]
         for model, seeds in results.items()
         for seed, result in seeds.items()
-        for metric, values in result.value.overall.items()
+        for metric in result.metrics
     ]
     return pd.DataFrame(rows, columns=["model", "seed", "metric", "value"])
 

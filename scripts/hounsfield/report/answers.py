@@ -18,18 +18,17 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A model's metric minus another's, on the same resamples; nan where undefined."""
+    """A model's metric minus another's, on the same patients; nan where undefined.
+
+    p is adjusted over all comparisons, and beyond_chance what it decides.
+    """
 
     other: str
     value: float
     low: float
     high: float
     p: float
-
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether the interval leaves zero out."""
-        return self.low > 0 or self.high < 0
+    beyond_chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Best:
     @property
     def rivals(self) -> list[str]:
         """Models that chance alone may have put behind it."""
-        return [each.other for each in self.differences if not each.low > 0]
+        return [each.other for each in self.differences if not (each.beyond_chance and each.value > 0)]
 
 
 def best_model(results: Results) -> Best | None:
@@ -75,21 +74,22 @@ def differences_of(pairs: pd.DataFrame, model: str) -> list[Difference]:
     """`model` minus each other one, from rows that have it on either side."""
     found = []
     for row in pairs.to_dict("records"):
+        decided = row["p_adjusted"], row["beyond_chance"] == "yes"
         if row["model_a"] == model:
-            found.append(Difference(row["model_b"], row["difference"], row["low"], row["high"], row["p"]))
+            found.append(Difference(row["model_b"], row["difference"], row["low"], row["high"], *decided))
         elif row["model_b"] == model:
-            found.append(Difference(row["model_a"], -row["difference"], -row["high"], -row["low"], row["p"]))
+            found.append(Difference(row["model_a"], -row["difference"], -row["high"], -row["low"], *decided))
     return found
 
 
 def clear_winners(pairs: pd.DataFrame, metric: str) -> dict[str, str]:
-    """Pathology -> the model whose difference from every other one is above zero with its whole interval."""
+    """Pathology -> the model that is better than every other one beyond chance."""
     winners = {}
     pairs = pairs[pairs["metric"] == metric]
     for pathology, rows in pairs.groupby("pathology", sort=False):
         for model in pd.unique(rows[["model_a", "model_b"]].to_numpy().ravel()):
             found = differences_of(rows, model)
-            if found and all(each.low > 0 for each in found):
+            if found and all(each.beyond_chance and each.value > 0 for each in found):
                 winners[pathology] = model
     return winners
 
@@ -111,10 +111,10 @@ def caveats(results: Results, best: Best | None, least: int = 10) -> list[str]:
     """What a reader should bear in mind, in sentences."""
     said = []
     table = next(iter(results.first.values()))
-    few = table[(table["n_positive"] < least) | (table["n_negative"] < least)]
+    few = table[(table["patients_positive"] < least) | (table["patients_negative"] < least)]
     if len(few):
         count = "One label has" if len(few) == 1 else f"{len(few)} of {len(table)} labels have"
-        said.append(f"{count} fewer than {least} positive or negative test scans: read the intervals, not the values.")
+        said.append(f"{count} fewer than {least} test patients with or without it: read the intervals, not the values.")
     undefined = table[table["roc_auc"].isna()]
     if len(undefined):
         names = ", ".join(undefined["pathology"])
@@ -122,7 +122,10 @@ def caveats(results: Results, best: Best | None, least: int = 10) -> list[str]:
     said += leaks(results)
     if not results.several_seeds:
         times = "under one seed" if len(results.runs) > 1 else "once"
-        said.append(f"Each model was trained {times}: how much another seed would change is not known.")
+        said.append(
+            f"Each model was trained {times}: what is said holds of this network. Another training was not tried, "
+            "and may come out before or behind."
+        )
     if best is not None and best.differences:
         said.append("The best model was picked on these same test scans, which flatters it a little.")
     return said

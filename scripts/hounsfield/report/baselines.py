@@ -9,23 +9,26 @@ def note(results: Results) -> str:
 
 
 def leaks(results: Results) -> list[str]:
-    """A sentence for each baseline without voxels whose AUROC of a label leaves chance out of its interval."""
+    """A sentence for each baseline without voxels that ranks a label beyond chance, all labels counted together."""
     said = []
+    table = results.comparison.get("chance")
     for name, block in sorted(results.baselines.items()):
-        table = results.first[name]
-        beyond = table[(table["roc_auc_low"] > 0.5) | (table["roc_auc_high"] < 0.5)]
-        if block["kind"] == "metadata" and len(beyond):
+        if table is None or block["kind"] != "metadata":
+            continue
+        own = table[table["model"] == name]
+        beyond = own[own["beyond_chance"] == "yes"]
+        if len(beyond):
             labels = ", ".join(_with_interval(row) for row in beyond.to_dict("records"))
             said.append(
-                f"{name} sees no voxel, and yet its AUROC is beyond chance for {len(beyond)} of {len(table)} labels, "
-                f"each interval by itself: {labels}. These labels leak through acquisition, or go with age or sex, and "
-                "a network may score there without seeing the finding."
+                f"{name} sees no voxel, and yet its AUROC is beyond chance for {len(beyond)} of {len(own)} labels, all "
+                f"labels counted together: {labels}. What it sees (acquisition, age, sex) goes along with these labels "
+                "in this cohort; a network may use that in place of the finding, which this does not show."
             )
     return said
 
 
 def _with_interval(row: dict) -> str:
-    return f"{row['pathology']} ({row['roc_auc']:.3f}, {row['roc_auc_low']:.3f} to {row['roc_auc_high']:.3f})"
+    return f"{row['pathology']} ({row['roc_auc']:.3f}, {row['low']:.3f} to {row['high']:.3f})"
 
 
 def _described(block: dict) -> str:

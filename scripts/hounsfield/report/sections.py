@@ -52,6 +52,7 @@ OWN_PLACE = (
     "calibration",
     "cost",
     "external",
+    "chance",
 )
 
 
@@ -79,20 +80,20 @@ def pairs_table(results: Results) -> Table | None:
     frame = results.comparison["pairs"]
     if frame.empty:
         return None
-    extra = [column for column in ("p_delong", "p_delong_holm") if column in frame]
     rows = []
     for row in frame[frame["metric"] == "roc_auc"].to_dict("records"):
         name = "all, macro" if row["pathology"] == MACRO else row["pathology"]
-        beyond = row["low"] > 0 or row["high"] < 0
+        beyond = row["beyond_chance"] == "yes"
         difference = _interval(row, "difference", "low", "high", _pair_reason(row), beyond)
         cells = [heading(name), words(row["model_a"]), words(row["model_b"]), number(row["a"]), number(row["b"])]
-        rows.append([*cells, difference, *(p_value(row[column]) for column in ("p", "p_holm", *extra))])
-    columns = ["Pathology", "A", "B", "AUROC of A", "AUROC of B", "A minus B", "p", "p, Holm"]
+        rows.append([*cells, difference, *(p_value(row[column]) for column in ("p", "p_adjusted"))])
+    columns = ["Pathology", "A", "B", "AUROC of A", "AUROC of B", "A minus B", "p", "p, adjusted"]
     return make_table(
-        "Differences in AUROC, on the same resamples of the same patients",
-        [*columns, *("p, DeLong" if column == "p_delong" else "p, DeLong, Holm" for column in extra)],
+        "Differences in AUROC, on the same patients",
+        columns,
         rows,
-        "Bold: the interval leaves zero out. Holm's correction is over the rows.",
+        "Bold: beyond chance, with p adjusted over all comparisons of all pairs, those of average precision too. Half "
+        "of the error belongs to the macro means, which the headline is about. Intervals are each by itself.",
         offered(frame, "pairs.tsv"),
     )
 
@@ -124,7 +125,7 @@ def matrix_table(results: Results, metric: str) -> Table:
             strong = winners.get(name) == model
             cells.append(_interval(row, metric, f"{metric}_low", f"{metric}_high", reason(row), strong, tint))
         rows.append(cells)
-    note = "Bold: better than every other model, with the whole interval of each difference above zero."
+    note = "Bold: better than every other model beyond chance, all comparisons counted."
     return make_table(f"{DETAILED[metric]} by pathology and model", ["Pathology", *tables], rows, note)
 
 
