@@ -7,6 +7,7 @@ from hounsfield.evaluation.exports import write_exports
 from hounsfield.evaluation.external import external_table
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.job import run_job
+from hounsfield.predictions import read_predictions
 from hounsfield.tables import read_table, write_table
 
 
@@ -30,10 +31,6 @@ def main(snakemake):
     for name, table in tables.items():
         write_table(table, folder / f"{name}.tsv")
     write_exports(predictions, tables, params.pathologies, settings, folder)
-
-
-def read_predictions(path):
-    return read_table(path, ["volume", "scan", "patient"])
 
 
 def by_run(models, seeds, items):

@@ -7,7 +7,8 @@ from hounsfield.explain.phantom_truth import PhantomTruth
 from hounsfield.explain.saliency import explain_model
 from hounsfield.explain.settings import ExplainSettings
 from hounsfield.job import run_job
-from hounsfield.tables import read_table
+from hounsfield.predictions import read_predictions
+from hounsfield.tables import read_dataset
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
 
@@ -19,8 +20,8 @@ def main(snakemake):
     with lease_devices(snakemake.resources.gpu):
         explain_model(
             snakemake.input.best,
-            read_table(snakemake.input.dataset, text=["volume", "scan", "patient", "split", "key"]),
-            read_table(snakemake.input.predictions, text=["volume", "scan", "patient"]),
+            read_dataset(snakemake.input.dataset),
+            read_predictions(snakemake.input.predictions),
             VolumeStore(snakemake.config["store"]),
             Path(snakemake.output[0]),
             ExplainSettings.from_config(params.explain),

@@ -3,12 +3,12 @@
 from hounsfield.devices import lease_devices
 from hounsfield.inference.footprint import measure_network
 from hounsfield.job import run_job
-from hounsfield.tables import read_table, write_table
+from hounsfield.tables import read_dataset, write_table
 from hounsfield.volumes.store import VolumeStore
 
 
 def main(snakemake):
-    dataset = read_table(snakemake.input.dataset, text=["volume", "scan", "patient", "split", "key"])
+    dataset = read_dataset(snakemake.input.dataset)
     with lease_devices(snakemake.resources.gpu):
         store = VolumeStore(snakemake.config["store"])
         table = measure_network(snakemake.input.best, dataset, store, snakemake.threads)

@@ -4,7 +4,7 @@ from hounsfield.baselines.fitting import predict_splits
 from hounsfield.baselines.probe import FrozenNetwork, extract_features, probe_candidates
 from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
-from hounsfield.tables import read_table, write_table
+from hounsfield.tables import read_dataset, write_table
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
@@ -12,7 +12,7 @@ from hounsfield.volumes.store import VolumeStore
 
 def main(snakemake):
     params, best = snakemake.params, snakemake.input.best
-    dataset = read_table(snakemake.input.dataset, text=["volume", "scan", "patient", "split", "key"])
+    dataset = read_dataset(snakemake.input.dataset)
     training = TrainingSettings.from_config(params.training)
     preprocessing = PreprocessingSettings.from_config(params.preprocessing)
     started = params.network, len(training.windows), preprocessing.shape, int(snakemake.wildcards.seed)

@@ -7,12 +7,12 @@ from hounsfield.baselines.metadata import metadata_candidates, metadata_features
 from hounsfield.baselines.settings import MetadataSettings
 from hounsfield.job import run_job
 from hounsfield.settings import settings_from
-from hounsfield.tables import read_table, write_table
+from hounsfield.tables import read_dataset, read_table, write_table
 
 
 def main(snakemake):
     inputs, params = snakemake.input, snakemake.params
-    dataset = read_table(inputs.dataset, text=["volume", "scan", "patient", "split", "key"])
+    dataset = read_dataset(inputs.dataset)
     stored = pd.concat([read_table(path, text=["volume"]) for path in inputs.stored], ignore_index=True)
     metadata = read_table(inputs.metadata, text=["volume"])
     settings = settings_from(MetadataSettings, params.baseline, "baselines")

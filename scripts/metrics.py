@@ -3,11 +3,12 @@
 from hounsfield.evaluation.score import operating_points, score_model
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.job import run_job
-from hounsfield.tables import read_table, write_table
+from hounsfield.predictions import read_predictions
+from hounsfield.tables import write_table
 
 
 def main(snakemake):
-    val, test = (read_table(path, text=["volume", "scan", "patient"]) for path in snakemake.input)
+    val, test = map(read_predictions, snakemake.input)
     settings = EvaluationSettings.from_config(snakemake.params.evaluation)
     per_pathology, overall = score_model(val, test, snakemake.params.pathologies, settings)
     write_table(per_pathology, snakemake.output.per_pathology)

@@ -2,14 +2,14 @@
 
 from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
-from hounsfield.tables import read_table, write_table
+from hounsfield.tables import read_dataset, write_table
 from hounsfield.training.predict import predict_split
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.store import VolumeStore
 
 
 def main(snakemake):
-    dataset = read_table(snakemake.input.dataset, text=["volume", "scan", "patient", "split", "key"])
+    dataset = read_dataset(snakemake.input.dataset)
     with lease_devices(snakemake.resources.gpu):
         predictions = predict_split(
             snakemake.input.best,

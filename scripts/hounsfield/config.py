@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from hounsfield.errors import ConfigError
+from hounsfield.layout import RunFolder
 
 
 def config_schema() -> dict[str, Any]:
@@ -132,7 +133,7 @@ def check_trained(config: dict[str, Any], key: str, root: str = "results") -> No
     """
     internal = config.get("internal", {}).get("name")
     for model, seed in product(config["models"], config["seeds"]):
-        path = Path(root, internal or config["name"], "models", model, f"seed{seed}", "best.pth")
+        path = RunFolder(Path(root, internal or config["name"])).checkpoint(model, seed)
         if not path.is_file():
             raise ConfigError(f"config: {key}: {path} is missing; train it first, by the same command without {key}=")
     if internal and Path(root, config["name"], "models").exists():

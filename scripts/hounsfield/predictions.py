@@ -1,9 +1,19 @@
-"""The one form of predictions, whatever made them."""
+"""Predictions of a model or a baseline as a table."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+from hounsfield.tables import read_table
+
+PREDICTION_COLUMNS = ("volume", "scan", "patient")
+
+
+def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
+    """A table that `prediction_table` made. Raises TableError."""
+    return read_table(path, PREDICTION_COLUMNS)
 
 
 def prediction_table(dataset: pd.DataFrame, pathologies: Sequence[str], logits: np.ndarray) -> pd.DataFrame:
@@ -11,7 +21,7 @@ def prediction_table(dataset: pd.DataFrame, pathologies: Sequence[str], logits: 
 
     logits: (N, P).
     """
-    table = dataset[["volume", "scan", "patient"]].reset_index(drop=True)
+    table = dataset[list(PREDICTION_COLUMNS)].reset_index(drop=True)
     labels = {f"label {name}": dataset[name].to_numpy() for name in pathologies}
     # Doubles: the shortest text of a float32 is read back as another double.
     scores = {f"logit {name}": logits[:, column].astype(np.float64) for column, name in enumerate(pathologies)}

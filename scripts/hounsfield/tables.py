@@ -8,6 +8,14 @@ import pandas as pd
 from hounsfield.errors import TableError
 from hounsfield.files import atomic_write
 
+# Columns of dataset.tsv before the labels, none of them a number, whatever it looks like.
+DATASET_COLUMNS = ("volume", "scan", "patient", "split", "key")
+
+
+def read_dataset(path: str | os.PathLike) -> pd.DataFrame:
+    """dataset.tsv: DATASET_COLUMNS, then a column a label (1, 0, or nan where unknown). Raises TableError."""
+    return read_table(path, DATASET_COLUMNS)
+
 
 def read_table(path: str | os.PathLike, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a TSV; columns in `text` stay strings ("007", "NA" and "" survive), the others are inferred.

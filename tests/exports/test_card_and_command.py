@@ -6,7 +6,7 @@ import pytest
 
 from hounsfield.cli.export_command import main
 from hounsfield.exports.card import as_text, render_card
-from hounsfield.exports.facts import RunFacts, read_facts, run_folder
+from hounsfield.exports.facts import RunFacts, read_facts
 from hounsfield.tables import read_table, write_table
 
 AGREEMENT = pd.DataFrame([["onnx", 3, 2e-7, 1e-4]], columns=["format", "volumes", "largest_difference", "tolerance"])
@@ -97,8 +97,8 @@ def test_facts_lie_in_the_run_of_the_checkpoint(tmp_path):
     assert len(facts.dataset) == 12 and len(facts.per_pathology) == 2
     assert facts.overall is None and facts.history is None and facts.training is None
     fold = tmp_path / "results/mine/folds/2/models/vit/seed3/best.pth"
-    assert run_folder(fold) == tmp_path / "results/mine/folds/2" and read_facts(fold).run == "mine, fold 2"
-    assert run_folder(tmp_path / "best.pth") is None and read_facts(tmp_path / "best.pth") == RunFacts()
+    assert read_facts(fold).run == "mine, fold 2"
+    assert read_facts(tmp_path / "best.pth") == RunFacts()
 
 
 def test_the_command_exports_a_model_that_was_moved(prepare, scans, tmp_path, caplog):

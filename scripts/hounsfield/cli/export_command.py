@@ -11,12 +11,13 @@ import pandas as pd
 
 from hounsfield.errors import ExportError, HounsfieldError
 from hounsfield.exports.check import make_check, validation_rows
-from hounsfield.exports.facts import read_facts, run_folder
+from hounsfield.exports.facts import read_facts
 from hounsfield.exports.run import export_model
 from hounsfield.exports.settings import FORMATS, ExportSettings
 from hounsfield.exports.trained import load_trained
 from hounsfield.inference.findings import read_networks, with_points
 from hounsfield.inference.scans import find_scans
+from hounsfield.layout import trained_of
 from hounsfield.volumes.store import VolumeStore
 
 log = logging.getLogger(__name__)
@@ -64,10 +65,10 @@ def scans(options: argparse.Namespace, count: int, cache_path: Path) -> pd.DataF
         for row in refused.itertuples():
             log.warning("%s: %s: %s", row.path, row.reason, row.detail)
         return rows
-    results = run_folder(options.model)
-    if results is None:
+    trained = trained_of(options.model)
+    if trained is None:
         raise ExportError(f"{options.model}: lies in no run's folder; give scans to compare on with --input")
-    return validation_rows(results, count)
+    return validation_rows(trained.run, count)
 
 
 if __name__ == "__main__":

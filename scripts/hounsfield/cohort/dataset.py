@@ -9,6 +9,7 @@ import pandas as pd
 from hounsfield.cohort.checks import check_images, check_patients, check_positives, check_share
 from hounsfield.cohort.settings import SPLITS, CohortSettings
 from hounsfield.errors import TableError
+from hounsfield.tables import DATASET_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def build_dataset(
     check_patients(table)
     check_images(table)
     check_positives(table, settings.pathologies, require_positives, fold)
-    dataset = table[["volume", "scan", "patient", "split", "key", *settings.pathologies]].reset_index(drop=True)
+    dataset = table[[*DATASET_COLUMNS, *settings.pathologies]].reset_index(drop=True)
     dataset = dataset.astype(dict.fromkeys(settings.pathologies, "Int64"))
     log.info("%d volumes of %d patients; %d left out", len(dataset), dataset["patient"].nunique(), len(excluded))
     return dataset, excluded.sort_values("volume", ignore_index=True), summarize(dataset, settings.pathologies)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,9 @@ import torch
 from scipy.special import expit
 
 from hounsfield.errors import ExportError
-from hounsfield.exports.facts import whole_run
 from hounsfield.exports.trained import Trained
-from hounsfield.tables import read_table
+from hounsfield.layout import RunFolder
+from hounsfield.tables import read_dataset, read_table
 from hounsfield.training.data import VolumeBatches, to_hu
 from hounsfield.training.precision import Precision
 from hounsfield.training.validation import predict_logits
@@ -64,16 +63,17 @@ def make_check(trained: Trained, rows: pd.DataFrame, store: VolumeStore, threads
     return Check(rows, [store.read(key) for key in stored["key"]], expit(calibrated))
 
 
-def validation_rows(results: Path, count: int) -> pd.DataFrame:
+def validation_rows(run: RunFolder, count: int) -> pd.DataFrame:
     """Rows of shards/*.tsv of the first `count` validation volumes. Raises TableError, or ExportError for none.
 
-    results: folder of a run, or of one of its folds, which share the run's shards.
+    Folds share the shards of the whole run.
     """
-    dataset = read_table(results / "cohort/dataset.tsv", ["volume", "split"])
+    dataset = read_dataset(run.cohort("dataset"))
     chosen = dataset.loc[dataset["split"] == "val", "volume"].head(count)
-    paths = sorted((whole_run(results) / "cohort/shards").glob("*.tsv"))
+    shards_of_run = run.whole.shard("*")
+    paths = sorted(shards_of_run.parent.glob(shards_of_run.name))
     shards = [read_table(path, SHARD_TEXT) for path in paths]
     found = [shard[shard["volume"].isin(chosen)] for shard in shards]
     if not sum(map(len, found)):
-        raise ExportError(f"{results}: has no validation scan to compare the formats on; give some with --input")
+        raise ExportError(f"{run.path}: has no validation scan to compare the formats on; give some with --input")
     return pd.concat(found, ignore_index=True)

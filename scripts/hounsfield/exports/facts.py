@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from hounsfield.tables import read_table
+from hounsfield.layout import trained_of
+from hounsfield.tables import DATASET_COLUMNS, read_table
 
 
 @dataclass(frozen=True)
@@ -28,35 +29,20 @@ class RunFacts:
     evaluation: Mapping[str, Any] | None = None
 
 
-def run_folder(checkpoint: Path) -> Path | None:
-    """results/{name} of results/{name}/models/{model}/seed{seed}/best.pth; None for a checkpoint elsewhere."""
-    parents = checkpoint.absolute().parents
-    usual = len(parents) > 3 and parents[2].name == "models" and parents[0].name.startswith("seed")
-    return parents[3] if usual else None
-
-
-def whole_run(results: Path) -> Path:
-    """The run's folder of a run's or of one of its folds, results/{name}/folds/{k}."""
-    return results.parents[1] if results.parent.name == "folds" else results
-
-
 def read_facts(
     checkpoint: Path, training: Mapping[str, Any] | None = None, evaluation: Mapping[str, Any] | None = None
 ) -> RunFacts:
     """The facts beside `checkpoint`, with the settings, which lie in no file. Raises TableError for a damaged table."""
-    results = run_folder(checkpoint)
-    if results is None:
+    trained = trained_of(checkpoint)
+    if trained is None:
         return RunFacts(training=training, evaluation=evaluation)
-    seed = checkpoint.absolute().parent
-    metrics = results / "metrics" / seed.parent.name / seed.name
+    run, model, seed = trained.run, trained.model, trained.seed
     tables = {
-        "dataset": (results / "cohort/dataset.tsv", ["volume", "scan", "patient", "split"]),
-        "history": (seed / "history.tsv", []),
-        "overall": (metrics / "overall.tsv", ["metric"]),
-        "per_pathology": (metrics / "per_pathology.tsv", ["pathology"]),
+        "dataset": (run.cohort("dataset"), DATASET_COLUMNS),
+        "history": (run.history(model, seed), []),
+        "overall": (run.metrics(model, seed, "overall"), ["metric"]),
+        "per_pathology": (run.metrics(model, seed, "per_pathology"), ["pathology"]),
     }
     found = {name: read_table(path, text) if path.exists() else None for name, (path, text) in tables.items()}
-    run = whole_run(results)
-    name = run.name if run == results else f"{run.name}, fold {results.name}"
-    names = {"run": name, "model": seed.parent.name, "seed": seed.name.removeprefix("seed")}
+    names = {"run": run.spoken, "model": model, "seed": seed}
     return RunFacts(**names, **found, training=training, evaluation=evaluation)

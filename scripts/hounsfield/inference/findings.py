@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from hounsfield.errors import CheckpointError, TableError
 from hounsfield.inference.scans import FINDINGS
+from hounsfield.layout import trained_of
 from hounsfield.tables import read_table
 from hounsfield.training.checkpoints import load_checkpoint
 from hounsfield.training.predict import predict_split
@@ -61,9 +62,11 @@ def read_networks(paths: Sequence[str | os.PathLike]) -> list[Network]:
 
 
 def usual_points(model: Path) -> Path:
-    """results/{name}/models/{model}/seed{seed}/best.pth -> results/{name}/metrics/{model}/seed{seed}/..."""
-    seed = model.absolute().parent
-    return seed.parent.parent.parent / "metrics" / seed.parent.name / seed.name / "operating_points.tsv"
+    """Where the run of a checkpoint leaves its operating points; beside a checkpoint that lies in no run."""
+    trained = trained_of(model)
+    if trained is None:
+        return model.with_name("operating_points.tsv")
+    return trained.run.metrics(trained.model, trained.seed, "operating_points")
 
 
 def read_points(path: str | os.PathLike, pathologies: Sequence[str]) -> pd.DataFrame:

@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from hounsfield.layout import RunFolder
+
 PACKAGES = ("torch", "monai", "snakemake", "numpy", "pandas", "scikit-learn", "numba", "nibabel", "pydicom", "blosc2")
-DIGESTED = ("cohort/dataset.tsv", "cohort/manifest.tsv", "models/*/*/best.pth", "predictions/*/*/*.tsv")
+RUN = RunFolder(Path())
+DIGESTED = [RUN.cohort("dataset"), RUN.cohort("manifest"), RUN.checkpoint("*", "*"), RUN.predictions("*", "*", "*")]
 
 
 def versions() -> dict[str, str]:
@@ -47,7 +50,7 @@ def digests(results: Path, runs: Iterable[Path]) -> dict[str, str]:
 
     runs: folders that were trained in: `results`, and those of further folds.
     """
-    paths = [path for run in runs for pattern in DIGESTED for path in sorted(run.glob(pattern))]
+    paths = [path for run in runs for pattern in DIGESTED for path in sorted(run.glob(str(pattern)))]
     return {str(path.relative_to(results)): _digest(path) for path in paths}
 
 

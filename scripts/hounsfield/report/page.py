@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.files import atomic_write
+from hounsfield.layout import RunFolder
 from hounsfield.report import costs, curves, environment, extras, figures, sections, subgroups
 from hounsfield.report.answers import best_first, best_model, caveats, verdict
 from hounsfield.report.pictures import embedded
@@ -188,7 +189,7 @@ def _examples(found: Results) -> dict[str, dict[str, list[Example]]]:
     paths, rows = [], []
     for model, table in found.examples.items():
         for row in table.to_dict("records"):
-            paths.append(found.folder / "explanations" / model / row["picture"])
+            paths.append(RunFolder(found.folder).explanations(model) / row["picture"])
             rows.append((model, row))
     shown: dict[str, dict[str, list[Example]]] = {model: {} for model in best_first(found) if model in found.examples}
     for source, (model, row) in zip(embedded(paths), rows, strict=True):

@@ -1,7 +1,8 @@
 """What the run left on disk, read for the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pandas as pd
 
 from hounsfield.cohort.settings import training_runs
 from hounsfield.evaluation.predictions import gather_predictions, prediction_arrays
+from hounsfield.layout import RunFolder
+from hounsfield.predictions import read_predictions
 from hounsfield.tables import read_table
 
-NAMES = ["volume", "scan", "patient"]
 MACRO = "(macro)"
 
 
@@ -69,37 +71,31 @@ def read_results(folder: Path, config: Mapping[str, Any], models: Sequence[str],
     # On an external cohort, the networks are those of another run.
     trained = folder.with_name(config["internal"]["name"]) if "internal" in config else folder
 
-    def each(
-        pattern: str, models: Sequence[str], text: Sequence[str] = (), of: Path = folder
-    ) -> dict[str, dict[int, pd.DataFrame]]:
-        return {
-            model: {seed: read_table(of / pattern.format(model=model, seed=seed), text) for seed in seeds}
-            for model in models
-        }
+    def each(place: Callable[[str, int], Path], models: Sequence[str], text: Sequence[str] = ()) -> Any:
+        return {model: {seed: read_table(place(model, seed), text) for seed in seeds} for model in models}
 
-    comparison = {path.stem: _names_as_text(path) for path in sorted((folder / "comparison").glob("*.tsv"))}
+    run = RunFolder(folder)
+    comparison = {path.stem: _names_as_text(path) for path in sorted(run.comparison.glob("*.tsv"))}
     for name in ("models", "pairs"):
         if name not in comparison:
-            comparison[name] = read_table(folder / f"comparison/{name}.tsv", ["model", "metric"])
+            comparison[name] = read_table(run.comparison / f"{name}.tsv", ["model", "metric"])
     return Results(
         folder=folder,
         pathologies=list(config["cohort"]["pathologies"]),
-        per_pathology=each("metrics/{model}/seed{seed}/per_pathology.tsv", scored_models, ["pathology"]),
-        overall=each("metrics/{model}/seed{seed}/overall.tsv", scored_models, ["metric"]),
-        predictions={
-            model: read_table(folder / f"predictions/{model}/seed{seeds[0]}/test.tsv", NAMES) for model in scored_models
-        },
-        histories=each("models/{model}/seed{seed}/history.tsv", models, of=trained),
+        per_pathology=each(partial(run.metrics, table="per_pathology"), scored_models, ["pathology"]),
+        overall=each(partial(run.metrics, table="overall"), scored_models, ["metric"]),
+        predictions={model: read_predictions(run.predictions(model, seeds[0], "test")) for model in scored_models},
+        histories=each(RunFolder(trained).history, models),
         comparison=comparison,
-        examples={model: _examples(folder / "explanations" / model / "index.tsv") for model in models},
+        examples={model: _examples(run.explanations(model) / "index.tsv") for model in models},
         pointing={
             model: read_table(path, ["pathology"])
             for model in models
-            if (path := folder / "explanations" / model / "pointing.tsv").exists()
+            if (path := run.explanations(model) / "pointing.tsv").exists()
         },
-        summary=read_table(folder / "cohort/summary.tsv", ["split", "label"]),
-        excluded=read_table(folder / "cohort/excluded.tsv", ["volume", "reason", "detail"]),
-        stages=_stages([run / "benchmarks" for run in runs]),
+        summary=read_table(run.cohort("summary"), ["split", "label"]),
+        excluded=read_table(run.cohort("excluded"), ["volume", "reason", "detail"]),
+        stages=_stages([RunFolder(each_run).benchmarks for each_run in runs]),
         runs=runs,
         baselines={name: dict(block) for name, block in baselines.items()},
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from hounsfield.config import canonical
 from hounsfield.errors import TableError
 from hounsfield.models.settings import ModelSettings
-from hounsfield.tables import read_table
+from hounsfield.tables import read_dataset
 from hounsfield.training.data import ALONE, VolumeBatches
 from hounsfield.training.distributed import World
 from hounsfield.training.settings import TrainingSettings
@@ -48,7 +48,7 @@ class TrainingJob:
         """
         return cls(
             directory=Path(spec["directory"]),
-            dataset=read_table(spec["dataset"], text=["volume", "scan", "patient", "split", "key"]),
+            dataset=read_dataset(spec["dataset"]),
             pathologies=tuple(spec["pathologies"]),
             store=VolumeStore(spec["store"]),
             preprocessing=PreprocessingSettings.from_config(spec["preprocessing"]),
