@@ -90,7 +90,7 @@ def test_cells_are_text(value, text):
 
 def test_facts_lie_in_the_run_of_the_checkpoint(tmp_path):
     best = tmp_path / "results/mine/models/vit/seed3/best.pth"
-    write_table(make_dataset(), tmp_path / "results/mine/cohort/dataset.tsv")
+    write_table(make_dataset().assign(key="0" * 32), tmp_path / "results/mine/cohort/dataset.tsv")
     write_table(make_metrics(), tmp_path / "results/mine/metrics/vit/seed3/per_pathology.tsv")
     facts = read_facts(best)
     assert (facts.run, facts.model, facts.seed) == ("mine", "vit", "3")
