@@ -6,6 +6,7 @@ import torch
 from hounsfield.errors import CheckpointError, ConfigError
 from hounsfield.models.create import architectures, create_model
 from hounsfield.models.settings import ModelSettings
+from hounsfield.models.stages import network_stages
 from hounsfield.models.weights import load_weights
 from hounsfield.training.precision import Precision
 
@@ -63,6 +64,23 @@ def test_attention_without_its_matrix_is_monais():
     assert (gradients[0] - gradients[1]).norm() / gradients[1].norm() < 1e-4
 
 
+@pytest.mark.parametrize(
+    "options", [{"stem": "conv"}, {"pool": "mean"}, {"stem": "conv", "pool": "mean", "patch_size": 8}]
+)
+def test_patches_by_convolutions_and_their_mean(options):
+    torch.manual_seed(0)
+    settings = ModelSettings("vit3d", "tiny", {"num_layers": 2} | options, 2, (32, 48, 32))
+    model, x_BCDHW = create_model(settings, 5), torch.randn(2, 2, 32, 48, 32)
+    count = 32 * 48 * 32 // options.get("patch_size", 16) ** 3
+    assert model.patch_embedding(x_BCDHW).shape == (2, count, 192)
+    model(x_BCDHW).square().sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+    with torch.inference_mode():  # each patch of the volume counts, and each where it is
+        expected, turned = model.eval()(x_BCDHW), model(x_BCDHW.flip(3))
+    assert not torch.allclose(expected, turned, atol=1e-4)
+    assert "patch_embedding" in network_stages(model, settings, "key")[0]
+
+
 def test_nothing_is_dropped_when_scoring():
     model = create_model(ModelSettings("vit3d", "tiny", {"num_layers": 2, "dropout_rate": 0.5}, 1, (32, 32, 32)), 5)
     x_BCDHW = torch.randn(1, 1, 32, 32, 32)
@@ -88,6 +106,8 @@ def test_variants_differ_in_size():
         (ModelSettings("resnet3d", "11"), "no variant '11'; it has 10, 18, 34, 50"),
         (ModelSettings("resnet3d", "10", {"width": 3}), "width"),
         (ModelSettings("vit3d", "tiny", shape=(30, 32, 32)), "multiple of its patch"),
+        (ModelSettings("vit3d", "tiny", {"stem": "magic"}), "stem 'magic' is not one of linear, conv"),
+        (ModelSettings("vit3d", "tiny", {"stem": "conv", "patch_size": [16, 8, 8]}), "needs a cubic patch"),
         (ModelSettings("monai_network", "Nothing"), "no network 'Nothing'"),
     ],
 )
