@@ -6,7 +6,9 @@ import sys
 from importlib.metadata import version
 
 COMMANDS = {
+    "doctor": "whether this machine is ready: packages, GPUs, disks, locks, Slurm",
     "export": "a trained network for other tools: ONNX, torch.export, MONAI, safetensors",
+    "init": "a first configuration from a folder of volumes and its tables",
     "inspect": "what the workflow sees in a file or folder",
     "plan": "propose settings for a cohort and this machine",
     "predict": "score new scans with a trained model",

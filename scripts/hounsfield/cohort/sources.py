@@ -5,7 +5,7 @@ import hashlib
 import logging
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -38,6 +38,24 @@ def read_user_tables(
     return pd.concat(frames, ignore_index=True).fillna("")
 
 
+def read_whole_table(path: str) -> pd.DataFrame:
+    """All columns of a table as text. Raises TableError as `read_user_tables` does."""
+    rows = _rows(path)
+    _, header = next(rows, (0, []))
+    header = [name.strip() for name in header]
+    repeated = [name for name in header if name and header.count(name) > 1]
+    if repeated:
+        raise TableError(f"{path}: has two columns named {repeated[0]!r}; rename or remove one")
+    places = {name: place for place, name in enumerate(header) if name}
+    return pd.DataFrame(_columns(path, rows, places, len(header)), columns=list(places), dtype=object)
+
+
+def read_header(path: str) -> list[str]:
+    """Names of a table's columns. Raises TableError."""
+    _, header = next(_rows(path), (0, []))
+    return [name.strip() for name in header]
+
+
 def volume_name(written: str) -> str:
     """A file's name or path as the volume's name: its last part, without the suffix of an image, in one Unicode form.
 
@@ -63,8 +81,7 @@ def hint(name: str, columns: Iterable[str]) -> str:
 def _read_user_table(
     path: str, volume_column: str, wanted: Callable[[str], bool], required: Sequence[str]
 ) -> pd.DataFrame:
-    excel = Path(path).suffix.lower() in (".xlsx", ".xlsm")
-    rows = _excel_rows(path) if excel else _text_rows(path)
+    rows = _rows(path)
     _, header = next(rows, (0, []))
     header = [name.strip() for name in header]
     for name in (volume_column, *required):
@@ -101,6 +118,11 @@ def _columns(path: str, rows: Iterable[tuple[int, list[str]]], places: dict[str,
         for values, place in pairs:
             values.append(row[place])
     return columns
+
+
+def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    excel = Path(path).suffix.lower() in (".xlsx", ".xlsm")
+    return iter(_excel_rows(path) if excel else _text_rows(path))
 
 
 def _text_rows(path: str) -> Iterable[tuple[int, list[str]]]:
