@@ -1,5 +1,6 @@
 """`hounsfield doctor`: each fault of a machine is told, with what to do."""
 
+import io
 import json
 import subprocess
 from collections import namedtuple
@@ -46,7 +47,7 @@ def test_a_driver_that_fails_is_broken_and_none_is_no_fault(monkeypatch, capsys)
 
 
 def test_locks_that_hold_nobody_off_are_found(monkeypatch, capsys):
-    monkeypatch.setattr(doctor_command, "try_lock", lambda path: open(path, "a"))
+    monkeypatch.setattr(doctor_command, "try_lock", lambda path: io.StringIO())
     code, found = findings(capsys)
     assert code == 1 and "hold nobody off" in found["results: locks"]["seen"]
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from hounsfield.cli.main import main
 from hounsfield.cohort.dataset import build_dataset
 from hounsfield.cohort.manifest import build_manifest, write_shards
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
@@ -253,3 +254,33 @@ def test_merlin_with_labels_of_ct_rate(tmp_path, monkeypatch):
         CohortSettings.from_config(config["cohort"]), SplitSettings.from_config(config["split"]), 0, "results/i.tsv"
     )
     assert made.volumes["Cardiomegaly"].isna().sum() == 20
+
+
+@pytest.mark.parametrize("release", [1, 2])
+def test_init_recognises_ct_rate_and_its_release(tmp_path, monkeypatch, release):
+    monkeypatch.chdir(tmp_path)
+    write_ct_rate(release, load("ct-rate")["cohort"]["pathologies"])
+    tables = sorted(map(str, Path("data/ct-rate/dataset").rglob("*.csv")))
+    tables += sorted(map(str, Path("data/ct-rate/dataset").rglob("*.txt")))
+    assert main(["init", "data/ct-rate/dataset", *tables, "--output", "mine.yaml", "--yes"]) == 0
+    manifest, _, _, (_, excluded, _) = run(yaml.safe_load(Path("mine.yaml").read_text()))
+    assert manifest.volumes["patient"].nunique() == 49
+    assert excluded["reason"].value_counts().to_dict() == {"listed": 2} | ({"no_spacing": 1} if release == 1 else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "volumes", "count"),
+    [
+        ("rad-chestct", write_rad_chestct, "data/rad-chestct/volumes", 34),
+        ("merlin", lambda: write_merlin(load("merlin")["cohort"]["pathologies"]), "data/merlin/merlin_data", 59),
+    ],
+)
+def test_init_recognises(name, write, volumes, count, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write()
+    tables = sorted(map(str, Path("data").rglob("*.csv")))
+    assert main(["init", volumes, *tables, "--output", "mine.yaml", "--yes"]) == 0
+    config = yaml.safe_load(Path("mine.yaml").read_text())
+    assert config["name"] == name and config["cohort"]["volumes"] == volumes
+    cohort, split = CohortSettings.from_config(config["cohort"]), SplitSettings.from_config(config["split"])
+    assert len(build_manifest(cohort, split, 0, Path("cache/i.tsv")).volumes) == count

@@ -1,5 +1,6 @@
 """`hounsfield init` on the layouts that users bring, each taken to a manifest without editing."""
 
+import io
 from pathlib import Path
 
 import nibabel
@@ -159,7 +160,7 @@ def test_a_file_is_never_written_over(tmp_path, monkeypatch, capsys, caplog):
 def test_without_a_terminal_nothing_is_asked_and_nothing_written(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     nested(tmp_path / "ct")
-    monkeypatch.setattr("sys.stdin", open("/dev/null"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert main(["init", "ct", "labels.csv", "--output", "mine.yaml"]) == 2
     assert not Path("mine.yaml").exists() and "give --yes" in caplog.text
 

@@ -47,7 +47,11 @@ def known_config(folder: str, tables: Sequence[str]) -> str | None:
             paths = {"volumes": folder, "labels": labels, "metadata": metadata, "exclude": lists}
             if dataset.config == "ct-rate.yaml":
                 paths |= ct_rate_layout(folder)
-            return with_values((CONFIGS / dataset.config).read_text(encoding="utf-8"), paths)
+            text = (CONFIGS / dataset.config).read_text(encoding="utf-8")
+            mapping = yaml.safe_load(text)["cohort"].get("label_mapping")
+            if mapping is not None and not Path(mapping).is_file():
+                paths["label_mapping"] = str(CONFIGS.parent / mapping)
+            return with_values(text, paths)
     return None
 
 
