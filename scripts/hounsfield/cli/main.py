@@ -12,6 +12,7 @@ COMMANDS = {
     "inspect": "what the workflow sees in a file or folder",
     "plan": "propose settings for a cohort and this machine",
     "predict": "score new scans with a trained model",
+    "status": "how far a run is, and how its trainings go",
     "store": "list, verify and prune a store of volumes",
 }
 

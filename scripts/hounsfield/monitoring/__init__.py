@@ -1,0 +1,1 @@
+"""How far a run has come, read from its logs while it goes on."""
