@@ -39,13 +39,23 @@ Error in rule train:
     jobid: 5
 Complete log(s): x
 """
-TRAINING = """2026-11-26 15:30:00 INFO train: started (run=mine)
-2026-11-26 15:30:05 INFO epoch 1 of 9: loss 9, validation loss 9, macro AUROC 0.9999; 9 volumes/s, 0 % waiting for data
-2026-11-26 15:32:00 INFO train: started (run=mine)
-2026-11-26 15:32:10 INFO epoch 1 of 9: loss 0.9, validation loss 0.8, macro AUROC nan; 2.0 volumes/s, 1 % waiting for data
-2026-11-26 15:32:20 INFO epoch 2 of 9: loss 0.8, validation loss 0.7, macro AUROC 0.61; 2.0 volumes/s, 1 % waiting for data
-2026-11-26 15:32:30 INFO epoch 3 of 9: loss 0.7, validation loss 0.9, macro AUROC 0.58; 2.5 volumes/s, 3 % waiting for data
-"""
+
+
+def epoch_line(at, epoch, loss, auroc, rate):
+    told = (
+        f"epoch {epoch} of 9: loss {loss}, validation loss {loss}, macro AUROC {auroc}; {rate} volumes/s, 3 % waiting"
+    )
+    return f"2026-11-26 {at} INFO {told} for data\n"
+
+
+TRAINING = (
+    "2026-11-26 15:30:00 INFO train: started (run=mine)\n"
+    + epoch_line("15:30:05", 1, 9, 0.9999, 9)
+    + "2026-11-26 15:32:00 INFO train: started (run=mine)\n"
+    + epoch_line("15:32:10", 1, 0.9, "nan", 2.0)
+    + epoch_line("15:32:20", 2, 0.8, 0.61, 2.0)
+    + epoch_line("15:32:30", 3, 0.7, 0.58, 2.5)
+)
 
 
 @pytest.fixture
