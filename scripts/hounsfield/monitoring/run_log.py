@@ -34,7 +34,7 @@ class RunLog:
 
     @property
     def seconds_left(self) -> tuple[float, int]:
-        """Seconds that jobs of measured kinds will still take, as many at once as so far, and how many are of others."""
+        """Seconds that jobs of measured kinds will still take at the pace so far, and how many are of other kinds."""
         worked = sum(map(sum, self.seconds.values()))
         elapsed = (self.latest - self.started).total_seconds() if self.latest and self.started else 0.0
         at_once = max(1.0, worked / elapsed) if elapsed else 1.0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 EPOCH = re.compile(
     r"(?P<time>\S+ \S+) INFO epoch (?P<epoch>\d+) of (?P<epochs>\d+): "
-    r"loss (?P<loss>\S+), validation loss (?P<val>\S+), macro AUROC (?P<auroc>\S+); (?P<rate>\S+) volumes/s, (?P<waiting>\d+) % waiting for data$"
+    r"loss (?P<loss>\S+), validation loss (?P<val>\S+), macro AUROC (?P<auroc>\S+); "
+    r"(?P<rate>\S+) volumes/s, (?P<waiting>\d+) % waiting for data$"
 )
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 40

@@ -14,16 +14,24 @@ from hounsfield.report.tables import decimal
 HERE = "hounsfield.report"
 
 
-def render(content: Mapping[str, Any], template: str = "page.html", package: str = HERE) -> str:
-    """The HTML of a template of `package`, which may use those of the report, its style and its script."""
+def render(
+    content: Mapping[str, Any], template: str = "page.html", package: str = HERE, script: str | None = None
+) -> str:
+    """The HTML of a template of `package`, which may use those of the report, its style and its script.
+
+    script: a further one, of `package`.
+    """
     loader = ChoiceLoader([PackageLoader(name, ".") for name in dict.fromkeys((package, HERE))])
     engine = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     engine.filters["decimal"] = decimal
-    files = resources.files(HERE)
-    parts = {"css": "page.css", "js": "page.js"}
-    texts = {key: Markup(files.joinpath(name).read_text(encoding="utf-8")) for key, name in parts.items()}
+    js = _text(HERE, "page.js") + (_text(package, script) if script else "")
     # The browser runs this script and no other, and asks no network for anything.
-    script = base64.b64encode(hashlib.sha256(texts["js"].encode()).digest()).decode()
-    return engine.get_template(template).render(**content, **texts, script_digest=script)
+    digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
+    css = Markup(_text(HERE, "page.css"))
+    return engine.get_template(template).render(**content, css=css, js=Markup(js), script_digest=digest)
+
+
+def _text(package: str, name: str) -> str:
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
