@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from hounsfield.files import atomic_write
 from hounsfield.volumes.read import read_volume
@@ -59,6 +58,8 @@ def describe(volume: Volume) -> dict[str, Any]:
 
 def draw(volume: Volume, path: Path) -> None:
     """A PNG of the three middle planes, in true proportions."""
+    from matplotlib.figure import Figure  # takes half a second, and only pictures need it
+
     z, y, x = (n // 2 for n in volume.hu.shape)
     dz, dy, dx = volume.spacing
     planes = [

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from importlib.metadata import version
 
@@ -27,7 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as ended:  # help, the version, or a command that is none: argparse has said it
         return int(ended.code or 0)
     command = importlib.import_module(f"hounsfield.cli.{options.command}_command")
-    return command.main(options.arguments)
+    try:
+        return command.main(options.arguments)
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -169,3 +169,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--config", type=Path, nargs="+", required=True, help="every config that is in use")
             command.add_argument("--yes", action="store_true", help="remove them")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
