@@ -10,7 +10,10 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
-from hounsfield.evaluation.calibration import calibration_error, fit_calibration, reliability
+from hounsfield.evaluation.calibration import calibration_error, calibration_measures, fit_calibration, reliability
+from hounsfield.evaluation.predictions import mean_logits, predictions_of
+from hounsfield.evaluation.scored_model import calibrated_model
+from hounsfield.evaluation.settings import EvaluationSettings
 
 
 def overconfident(seed=0, n=400):
@@ -93,3 +96,43 @@ def test_reliability_equals_scikit_learn(seed, bins):
 
 def test_undefined_without_known_labels():
     assert np.isnan(calibration_error(reliability(np.array([np.nan]), np.array([0.5]), 5)))
+
+
+def test_scans_are_calibrated_as_they_are_scored_after_their_reconstructions_are_averaged():
+    random = np.random.default_rng(0)
+    labels = (random.random((20_000, 1)) < 0.3).astype(float)
+    # Three reconstructions, each calibrated by itself: their mean is surer than it says.
+    volumes = 2 * np.repeat(labels, 3, axis=0) + random.normal(0, 1.4, (60_000, 1)) - 1
+    alone = fit_calibration(np.repeat(labels, 3, axis=0), volumes, "platt").apply(volumes)
+    raw = mean_logits(alone, np.arange(20_000) * 3)
+    assert calibration_measures(labels[:, 0], raw[:, 0], 10)["slope"] > 1.2
+    halves = [predictions_of(labels[part], raw[part]) for part in (slice(0, 10_000), slice(10_000, None))]
+    scored = calibrated_model(*halves, EvaluationSettings(calibration="platt"))
+    measures = calibration_measures(scored.test.labels[:, 0], scored.test.logits[:, 0], 10)
+    assert measures["slope"] == pytest.approx(1, abs=0.07) and measures["intercept"] == pytest.approx(0, abs=0.12)
+
+
+def test_measures_equal_a_logistic_regression_and_add_up_to_brier():
+    random = np.random.default_rng(1)
+    logits = random.choice([-2.0, -0.5, 0.3, 1.5], 500)
+    labels = (random.random(500) < expit(0.6 * logits)).astype(float)
+    found = calibration_measures(labels, logits, 10)
+    regression = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logits[:, None], labels)
+    assert found["slope"] == pytest.approx(regression.coef_[0, 0], abs=1e-4)
+    # One value a bin: nothing varies inside.
+    assert found["brier"] == pytest.approx(found["miscalibration"] - found["resolution"] + found["uncertainty"])
+
+
+def test_few_scans_have_a_calibration_error_even_if_calibrated():
+    random = np.random.default_rng(2)
+    logits = random.normal(size=42)
+    labels = (random.random(42) < expit(logits)).astype(float)
+    found = calibration_measures(labels, logits, 10)
+    assert 0.08 < found["expected_calibration_error"] < 0.2
+    many = calibration_measures(np.tile(labels, 200), np.tile(logits, 200), 10)
+    assert many["expected_calibration_error"] < 0.02
+
+
+def test_what_is_separated_or_unknown_has_no_slope():
+    assert np.isnan(calibration_measures(np.array([0.0, 1.0]), np.array([-1.0, 1.0]), 5)["slope"])
+    assert all(np.isnan(value) for value in calibration_measures(np.array([np.nan]), np.array([0.5]), 5).values())

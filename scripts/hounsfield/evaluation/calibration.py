@@ -80,3 +80,58 @@ def calibration_error(bins: pd.DataFrame) -> float:
     total = bins["n"].sum()
     gaps = (bins["mean_probability"] - bins["observed"]).abs().fillna(0)
     return float((gaps * bins["n"]).sum() / total) if total else float("nan")
+
+
+MEASURES = ("slope", "intercept", "brier", "miscalibration", "resolution", "uncertainty", "calibration_error")
+MEASURES += ("expected_calibration_error",)
+DRAWS, SEED = 200, 0
+
+
+def calibration_measures(labels: np.ndarray, logits: np.ndarray, bins: int) -> dict[str, float]:
+    """How one label's logits (N,) agree with its labels, unknown ones left out; nan where undefined.
+
+    slope and intercept (in the large: with the slope held at 1) of a logistic regression on the logits: 1 and 0 of
+    perfect calibration. brier = miscalibration - resolution + uncertainty, within the bins (Murphy, 1973) but for what
+    probabilities vary inside a bin. expected_calibration_error: what perfect calibration would have by chance.
+    """
+    known = ~np.isnan(labels)
+    labels, logits = labels[known], logits[known]
+    if not len(labels):
+        return dict.fromkeys(MEASURES, np.nan)
+    probabilities = expit(logits)
+    table = reliability(labels, probabilities, bins)
+    filled = table[table["n"] > 0]
+    share, base = filled["n"] / len(labels), labels.mean()
+    drawn = np.random.default_rng(SEED).random((DRAWS, len(labels))) < probabilities
+    chance = [calibration_error(reliability(each.astype(np.float64), probabilities, bins)) for each in drawn]
+    slope, intercept = _slope_and_intercept(labels, logits)
+    values = (
+        slope,
+        intercept,
+        np.mean((probabilities - labels) ** 2),
+        np.sum(share * (filled["mean_probability"] - filled["observed"]) ** 2),
+        np.sum(share * (filled["observed"] - base) ** 2),
+        base * (1 - base),
+        calibration_error(table),
+        np.mean(chance),
+    )
+    return dict(zip(MEASURES, map(float, values), strict=True))
+
+
+def _slope_and_intercept(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
+    """Of logistic regressions on the logits; nan where only one kind is known, or the logits separate the kinds."""
+    if len(np.unique(labels)) < 2:
+        return np.nan, np.nan
+
+    def loss(parameters, slope=None):
+        free = slope is None
+        scaled = (parameters[1] if free else slope) * logits + parameters[0]
+        residual = expit(scaled) - labels
+        gradient = np.array([residual.mean(), np.mean(residual * logits)])
+        return np.mean(np.logaddexp(0, scaled) - labels * scaled), gradient if free else gradient[:1]
+
+    in_the_large = minimize(loss, [0.0], args=(1.0,), jac=True, method="BFGS").x[0]
+    positive = labels == 1
+    separated = logits[positive].min() > logits[~positive].max() or logits[positive].max() < logits[~positive].min()
+    slope = np.nan if separated else minimize(loss, [0.0, 1.0], jac=True, method="BFGS").x[1]
+    return float(slope), float(in_the_large)

@@ -66,13 +66,11 @@ def prediction_arrays(predictions: pd.DataFrame, pathologies: Sequence[str]) -> 
     return labels, logits
 
 
-def gather_predictions(
-    predictions: pd.DataFrame, pathologies: Sequence[str], level: str, logits: np.ndarray | None = None
-) -> Predictions:
+def gather_predictions(predictions: pd.DataFrame, pathologies: Sequence[str], level: str) -> Predictions:
     """Scores of each scan (the mean probability of its reconstructions) or each volume, sorted by name.
 
-    predictions: columns volume, scan, patient, `label {p}`, `logit {p}`. logits: in place of the table's, such as
-    calibrated ones. Raises TableError if a column is missing, or reconstructions of a scan differ in a label.
+    predictions: columns volume, scan, patient, `label {p}`, `logit {p}`. Raises TableError if a column is missing, or
+    reconstructions of a scan differ in a label.
     """
     labels, raw = prediction_arrays(predictions, pathologies)
     codes, units = pd.factorize(predictions[level].astype(str), sort=True)
@@ -87,7 +85,7 @@ def gather_predictions(
             f"predictions: scan {units[scan]} has reconstructions labelled 1 and 0 of {pathologies[column]!r}; "
             "mend the labels, or set evaluation.level: volume"
         )
-    logits = mean_logits((raw if logits is None else logits)[order], starts)
+    logits = mean_logits(raw[order], starts)
     owners = predictions["patient"].astype(str).to_numpy()[order][starts]
     return Predictions(highest, logits, expit(logits), pd.factorize(owners)[0], np.asarray(units))
 

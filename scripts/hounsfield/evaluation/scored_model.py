@@ -1,20 +1,24 @@
 """One trained model's predictions, made ready to be scored: calibrated, gathered, with thresholds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from hounsfield.evaluation.calibration import Calibration, fit_calibration
-from hounsfield.evaluation.predictions import Predictions, gather_predictions, prediction_arrays
+from hounsfield.evaluation.predictions import Predictions, gather_predictions
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.evaluation.thresholds import choose_thresholds
 
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """Predictions of both splits; calibration and thresholds (P,) come from validation alone."""
+    """Predictions of both splits; calibration and thresholds (P,) come from validation alone.
+
+    calibration maps the logits of what is scored: of a scan, that of the mean probability of its reconstructions.
+    """
 
     validation: Predictions
     test: Predictions
@@ -31,9 +35,16 @@ def prepare_model(
     val: pd.DataFrame, test: pd.DataFrame, pathologies: Sequence[str], settings: EvaluationSettings
 ) -> ScoredModel:
     """Raises TableError if predictions lack a column or a logit, or reconstructions of a scan differ in a label."""
-    calibration = fit_calibration(*prediction_arrays(val, pathologies), settings.calibration)
-    splits = []
-    for table in (val, test):
-        logits = calibration.apply(prediction_arrays(table, pathologies)[1])
-        splits.append(gather_predictions(table, pathologies, settings.level, logits))
-    return ScoredModel(*splits, choose_thresholds(splits[0], settings), calibration)
+    return calibrated_model(
+        *(gather_predictions(table, pathologies, settings.level) for table in (val, test)), settings
+    )
+
+
+def calibrated_model(validation: Predictions, test: Predictions, settings: EvaluationSettings) -> ScoredModel:
+    """Calibration and thresholds of raw predictions, fitted on validation at the unit that is scored."""
+    calibration = fit_calibration(validation.labels, validation.logits, settings.calibration)
+    validation, test = (
+        replace(scores, logits=logits, probabilities=expit(logits))
+        for scores, logits in ((scores, calibration.apply(scores.logits)) for scores in (validation, test))
+    )
+    return ScoredModel(validation, test, choose_thresholds(validation, settings), calibration)

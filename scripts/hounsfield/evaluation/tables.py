@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hounsfield.evaluation.analysis import Result, mean_over_seeds
-from hounsfield.evaluation.calibration import calibration_error, reliability
+from hounsfield.evaluation.calibration import calibration_measures, reliability
 from hounsfield.evaluation.score import label_count
 from hounsfield.evaluation.scored_model import ScoredModel
 
@@ -54,21 +54,19 @@ def seed_table(results: Seeds) -> pd.DataFrame:
 def calibration_tables(
     scored_models: Mapping[str, Mapping[int, ScoredModel]], pathologies: Sequence[str], bins: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Of each run and pathology the fitted map, Brier score and calibration error, and the reliability bins."""
+    """Of each run and pathology the fitted map and how well it is calibrated, and the reliability bins."""
     rows, tables = [], []
     for model, seeds in scored_models.items():
         for seed, scored in seeds.items():
             for j, name in enumerate(pathologies):
                 labels, probabilities = scored.test.labels[:, j], scored.test.probabilities[:, j]
                 table = reliability(labels, probabilities, bins)
-                known = ~np.isnan(labels)
-                brier = np.mean((probabilities - labels)[known] ** 2) if known.any() else np.nan
-                fitted = scored.calibration
-                rows.append([model, seed, name, fitted.scale[j], fitted.offset[j], brier, calibration_error(table)])
+                fitted = {"scale": scored.calibration.scale[j], "offset": scored.calibration.offset[j]}
+                measures = calibration_measures(labels, scored.test.logits[:, j], bins)
+                rows.append({"model": model, "seed": seed, "pathology": name} | fitted | measures)
                 keys = {"model": model, "seed": seed, "pathology": name}
                 tables.append(pd.DataFrame([keys] * len(table)).join(table))
-    columns = ["model", "seed", "pathology", "scale", "offset", "brier", "calibration_error"]
-    return pd.DataFrame(rows, columns=columns), pd.concat(tables, ignore_index=True)
+    return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
 
 
 def cost_table(

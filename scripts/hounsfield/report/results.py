@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from hounsfield.cohort.settings import training_runs
-from hounsfield.evaluation.predictions import gather_predictions, prediction_arrays
+from hounsfield.evaluation.predictions import gather_predictions
 from hounsfield.layout import RunFolder
 from hounsfield.predictions import read_predictions
 from hounsfield.tables import read_table
@@ -105,10 +106,10 @@ def scored(results: Results, pathology: str, level: str) -> dict[str, tuple[np.n
     """By model: labels and probabilities (N,) of the test scans (or volumes) whose label is known, first seed."""
     pairs = {}
     for model, table in results.predictions.items():
-        logits = results.calibrated(model, pathology, prediction_arrays(table, [pathology])[1])
-        scores = gather_predictions(table, [pathology], level, logits)
+        scores = gather_predictions(table, [pathology], level)
         known = ~np.isnan(scores.labels[:, 0])
-        pairs[model] = (scores.labels[known, 0], scores.probabilities[known, 0])
+        probabilities = expit(results.calibrated(model, pathology, scores.logits[known, 0]))
+        pairs[model] = (scores.labels[known, 0], probabilities)
     return pairs
 
 
