@@ -14,11 +14,13 @@ from hounsfield.volumes.assemble import assemble
 from hounsfield.volumes.geometry import is_blank, lps_of_spacing
 from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.limits import check_size
+from hounsfield.volumes.signatures import zip_content
 from hounsfield.volumes.volume import Volume, VolumeError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLAIN = (1.0, 0.0)
 HEADER_BYTES = 64 * 1024
+SPACING_FIELDS = ("elementspacing", "elementsize", "space directions", "spacings")
 PIECE_BYTES = 64 * 1024
 GZIP, ZLIB = 31, 15  # window bits of the two wrappings
 
@@ -44,7 +46,11 @@ def read_itk(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None
 
     Raises VolumeError, also for a file shorter than its header says, or with a wrong checksum.
     """
-    _check_payload(path)
+    fields, end = _fields(path)
+    _check_payload(fields, end, path)
+    told = _tells_spacing(fields, path)
+    if not told and spacing is None:
+        raise VolumeError("no_geometry", "its header holds no spacing; give it in a table", path)
     try:
         reader = SimpleITK.ImageFileReader()
         reader.SetFileName(str(path))
@@ -61,7 +67,8 @@ def read_itk(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None
     raw = SimpleITK.GetArrayFromImage(image).T  # (x, y, z) of the file's own axes
     _check_shape(raw, path)
     affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    steps = image.GetSpacing() if told else spacing[::-1]
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * steps
     affine[:3, 3] = image.GetOrigin()
     if is_blank(affine) and spacing is not None:
         affine = LPS_TO_RAS @ lps_of_spacing(spacing)
@@ -79,9 +86,10 @@ def _array(path: Path) -> np.ndarray:
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         reason = "bad_checksum" if "CRC" in str(error) else "truncated"
         raise VolumeError(reason, f"the archive is damaged ({error}); fetch it again", path) from error
+    if name is None and not members:
+        raise VolumeError("archive", f"it is {zip_content(path)}", path)
     if name is None:
-        found = ", ".join(members) or "no array"
-        raise VolumeError("not_an_image", f"no array named ct in the archive ({found})", path)
+        raise VolumeError("not_an_image", f"no array named ct in the archive ({', '.join(members)})", path)
     try:
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except ValueError as error:
@@ -95,9 +103,23 @@ def _check_shape(raw: np.ndarray, path: Path) -> None:
         raise VolumeError("one_slice", f"the shape is {raw.shape}: a picture, and no volume", path)
 
 
-def _check_payload(path: Path) -> None:
+def _tells_spacing(fields: dict[str, str], path: Path) -> bool:
+    """Whether a header tells of the voxels' size, in mm; where it does not, ITK takes 1 mm without a word."""
+    units = set(fields.get("space units", fields.get("units", "")).replace('"', " ").split()) - {
+        "",
+        "mm",
+        "none",
+        "???",
+    }
+    if units:
+        raise VolumeError("no_geometry", f"its lengths are in {' '.join(sorted(units))}; write it in mm", path)
+    given = next((fields[name] for name in SPACING_FIELDS if fields.get(name)), "")
+    numbers = given.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    return bool(numbers) and not any(number.lower() in ("nan", "none") for number in numbers[:3])
+
+
+def _check_payload(fields: dict[str, str], end: int, path: Path) -> None:
     """Unpack compressed voxels once by ourselves, as ITK compares no checksum."""
-    fields, end = _fields(path)
     if fields.get("encoding") in ("gzip", "gz"):
         named, kind = fields.get("data file", fields.get("datafile")), GZIP
     elif fields.get("compresseddata", "").lower() == "true":

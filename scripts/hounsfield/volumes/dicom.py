@@ -1,5 +1,6 @@
 """DICOM: a folder of slices, or one enhanced multi-frame file."""
 
+import logging
 import math
 import struct
 import zlib
@@ -13,17 +14,36 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedCTImageStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
 
 from hounsfield.volumes.assemble import assemble
 from hounsfield.volumes.hu import PADDING_BELOW_HU, Rescale
 from hounsfield.volumes.limits import check_deflated, check_size
 from hounsfield.volumes.series import Plane, check_one_series, in_order
 from hounsfield.volumes.settings import AIR_HU
+from hounsfield.volumes.signatures import (
+    PREAMBLE_BYTES,
+    SLICE_SUFFIXES,
+    foreign,
+    has_dicom_magic,
+    is_bare_dataset,
+    is_named_as_slice,
+    stand_in,
+    start_of,
+)
 from hounsfield.volumes.volume import Volume, VolumeError
 
-MAGIC = b"DICM"
-PREAMBLE_BYTES = 128
+log = logging.getLogger(__name__)
+
 # Archives hold these beside the slices.
 OTHER_SUFFIXES = (".csv", ".db", ".gif", ".htm", ".html", ".inf", ".ini", ".jpeg", ".jpg", ".json", ".log", ".md")
 OTHER_SUFFIXES += (".nii", ".nrrd", ".pdf", ".png", ".tsv", ".txt", ".xml", ".yaml", ".zip")
@@ -37,6 +57,17 @@ NEEDED = {
     "ImageOrientationPatient": ("no_position", "the slice does not say how it lies"),
     "PixelSpacing": ("no_spacing", "the slice has no PixelSpacing"),
 }
+CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+SYNTAX_OF_ENCODING = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+OVERLAY_BIT_POSITION = 0x0102
+OF_ALL_FRAMES = ("SeriesInstanceUID", "FrameOfReferenceUID", "StudyInstanceUID", "PatientID")
+# Some writers put these at the top of a multi-frame object; what its functional groups say comes first.
+TOP_LEVEL_RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
 FUNCTIONAL_GROUPS = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
@@ -69,7 +100,10 @@ def read_dicom(path: Path, hu: str = "auto", rescale: Rescale | None = None) -> 
 
 
 def _planes(path: Path) -> list[Plane]:
-    """The planes of all CT images, of all files; localizers, dose screens and other files left out."""
+    """The planes of all CT images, of all files; localizers, dose screens and other files left out.
+
+    Of folders below one that holds slices itself, only what is of the same series: others are volumes of their own.
+    """
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     planes: list[Plane] = []
     others: set[str] = set()
@@ -77,14 +111,16 @@ def _planes(path: Path) -> list[Plane]:
         header = _header(file)
         if header is None or _is_beside_the_point(header):
             continue
-        if header.get("Modality") != "CT":
-            others.add(str(header.get("Modality")))
+        if not _is_ct(header):
+            others.add(str(header.get("Modality") or "images without a modality"))
         elif (header.get("SamplesPerPixel") or 1) != 1:
             others.add("colour")
         elif int(header.get("NumberOfFrames") or 1) > 1 or "PerFrameFunctionalGroupsSequence" in header:
             planes += _enhanced(header, file)
         else:
             planes.append(_plane(header, file))
+    own = {plane.series for plane in planes if plane.path.parent == path}
+    planes = [plane for plane in planes if not own or plane.path.parent == path or plane.series in own]
     if not planes:
         reason = "rgb" if others == {"colour"} else "not_ct" if others else "not_an_image"
         found = f"only {', '.join(sorted(others))}" if others else "no DICOM image"
@@ -94,14 +130,16 @@ def _planes(path: Path) -> list[Plane]:
 
 def _header(file: Path) -> Dataset | None:
     """All but the pixels of an image; None for what is none. A slice that ends early is an error, never left out."""
-    with open(file, "rb") as stream:
-        start = stream.read(PREAMBLE_BYTES + len(MAGIC))
-    known = start.endswith(MAGIC) and len(start) == PREAMBLE_BYTES + len(MAGIC)
+    start = start_of(file)
+    known = has_dicom_magic(start)
     if not known and (file.name.startswith(".") or file.suffix.lower() in OTHER_SUFFIXES):
         return None
     cut = VolumeError("truncated", "the slice ends within its header; fetch it again", file)
-    if len(start) < PREAMBLE_BYTES + len(MAGIC) and not any(start):
+    if len(start) < PREAMBLE_BYTES and not any(start):
         raise cut
+    if not known and not is_bare_dataset(start):
+        _check_no_slice(file, start)
+        return None
     check_deflated(file)
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=not known)
@@ -112,15 +150,30 @@ def _header(file: Path) -> Dataset | None:
     if "Rows" in header and "Columns" in header:
         return header
     kind = _kind(header)
-    if kind in (CTImageStorage, EnhancedCTImageStorage) or (known and not kind):
+    if kind in CT_CLASSES or (known and not kind):
         raise cut
     return None
+
+
+def _check_no_slice(file: Path, start: bytes) -> None:
+    """Raises VolumeError if a slice has to be expected where a file is no DICOM: at the ends, nothing else tells."""
+    what = stand_in(start) if is_named_as_slice(file) else None
+    if what is None and (file.suffix.lower() in SLICE_SUFFIXES or not any(start[:PREAMBLE_BYTES])):
+        what = foreign(start) or "no DICOM, but has the name or the beginning of a slice; fetch it again"
+    if what is not None:
+        raise VolumeError("damaged", f"it is {what}", file)
 
 
 def _kind(header: Dataset) -> str:
     """Its SOP class; anonymizers empty the one in the data, not that of the file."""
     meta = getattr(header, "file_meta", Dataset())
     return str(meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
+
+
+def _is_ct(header: Dataset) -> bool:
+    """By its modality; by its SOP class where an anonymizer has blanked that."""
+    modality = str(header.get("Modality") or "").strip()
+    return modality == "CT" or (not modality and _kind(header) in CT_CLASSES)
 
 
 def _is_beside_the_point(header: Dataset) -> bool:
@@ -143,6 +196,7 @@ def _plane(header: Dataset, file: Path, frame: int | None = None) -> Plane:
         file,
         frame,
         str(header.get("SeriesInstanceUID", "")),
+        f"{header.get('FrameOfReferenceUID') or header.get('StudyInstanceUID')} {header.get('PatientID')}",
         (int(header.Rows), int(header.Columns)),
         np.array(header.ImagePositionPatient, float),
         np.array(header.ImageOrientationPatient, float),
@@ -159,7 +213,9 @@ def _enhanced(header: Dataset, file: Path) -> Iterable[Plane]:
     for number, own in enumerate(frames):
         flat = Dataset()
         flat.Rows, flat.Columns = header.Rows, header.Columns
-        flat.SeriesInstanceUID = header.get("SeriesInstanceUID", "")
+        for name in (*OF_ALL_FRAMES, *TOP_LEVEL_RESCALE):
+            if header.get(name) not in (None, ""):
+                setattr(flat, name, header.get(name))
         for sequence in FUNCTIONAL_GROUPS:
             group = own.get(sequence) or shared.get(sequence)
             if group:
@@ -176,7 +232,7 @@ def _without_copies(planes: list[Plane]) -> list[Plane]:
     for same in at_place.values():
         kept.append(same[0])
         if len(same) > 1:
-            pixels = [(_pixels(plane, _load(plane.path)), plane.rescale) for plane in same]
+            pixels = [(_pixels(plane, _load(plane.path))[0], plane.rescale) for plane in same]
             kept += [
                 plane
                 for plane, (values, rescale) in zip(same[1:], pixels[1:], strict=True)
@@ -202,36 +258,85 @@ def _stack(planes: list[Plane], hu: str, table: Rescale | None) -> tuple[np.ndar
         own = planes[0].rescale
     slices: list[np.ndarray] = []
     opened: tuple[Path, Any] | None = None
+    overfull = 0
     one_rescale = len({plane.rescale for plane in planes}) == 1
     for plane in planes:
         if opened is None or opened[0] != plane.path:
             opened = plane.path, _load(plane.path)
-        values = _with_air(_pixels(plane, opened[1]), opened[1].get("PixelPaddingValue"), plane.rescale)
+        stored, is_overfull = _pixels(plane, opened[1])
+        overfull += is_overfull
+        values = _with_air(stored, opened[1].get("PixelPaddingValue"), plane.rescale)
         if not one_rescale:
             values = values.astype(np.float32) * np.float32(plane.rescale[0]) + np.float32(plane.rescale[1])
         slices.append(values)
+    if overfull:
+        told = "%s: %d of %d slices have pixels of more bits than their BitsStored; they are taken as they are"
+        log.warning(told, planes[0].path.parent, overfull, len(planes))
     return np.stack(slices), own if one_rescale else (1.0, 0.0)
 
 
 def _load(file: Path) -> Dataset:
     try:
-        return pydicom.dcmread(file, force=True)
+        dataset = pydicom.dcmread(file, force=True)
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        if not syntax and dataset.get_item("PixelData") is not None and not dataset["PixelData"].is_undefined_length:
+            # Without file meta, the parser found out how the data set is encoded; pixels of a known length are plain.
+            dataset.file_meta.TransferSyntaxUID = SYNTAX_OF_ENCODING[dataset.original_encoding]
+        return dataset
     except UNREADABLE as error:
         raise VolumeError("truncated", "the slice ends early; fetch it again", file) from error
 
 
-def _pixels(plane: Plane, dataset: Dataset) -> np.ndarray:
-    """Stored values (rows, columns)."""
+def _pixels(plane: Plane, dataset: Dataset) -> tuple[np.ndarray, bool]:
+    """Stored values (rows, columns), and whether the file has some of more bits than it tells of."""
     if "PixelData" not in dataset:
         raise VolumeError("truncated", "the slice ends before its pixels do; fetch it again", plane.path)
     try:
-        stored = dataset.pixel_array
+        stored, overfull = _stored_values(dataset)
     except UNREADABLE as error:
         short = (str(error).splitlines() or [type(error).__name__])[0][:160]
         cut = any(words in short.lower() for words in ("less than expected", "length", "unexpected end"))
         reason = "truncated" if cut else "cannot_decode"
         raise VolumeError(reason, f"{short}; fetch or export the slice again", plane.path) from error
-    return stored if plane.frame is None or stored.ndim == 2 else stored[plane.frame]
+    return (stored if plane.frame is None or stored.ndim == 2 else stored[plane.frame]), overfull
+
+
+def _stored_values(dataset: Dataset) -> tuple[np.ndarray, bool]:
+    """The values that the words hold, and whether some need more bits than BitsStored, which need not fill the word.
+
+    Old writers put 12 bits at the top of the word (HighBit 15), and some let metal run over into bits that BitsStored
+    does not count: cut off, as pydicom does, it would be soft tissue.
+    """
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    plain = syntax is not None and (not syntax.is_compressed or syntax == RLELossless)
+    if not plain or allocated not in (16, 32) or not 0 < stored < allocated:
+        return dataset.pixel_array, False
+    high_bit = int(dataset.HighBit)
+    dataset.BitsStored, dataset.HighBit = allocated, allocated - 1
+    words = dataset.pixel_array
+    dataset.BitsStored, dataset.HighBit = stored, high_bit
+    low, high = (-(1 << stored - 1), 1 << stored - 1) if dataset.PixelRepresentation else (0, 1 << stored)
+    shift = high_bit + 1 - stored
+    if shift and (words & np.array((1 << shift) - 1 if shift > 0 else -1, words.dtype)).any():
+        # Its lowest bits would be empty. Where all values fit below, it is the tag that is wrong.
+        if not 0 <= words.min() <= words.max() < 1 << stored:
+            raise ValueError(f"HighBit {high_bit} and BitsStored {stored} contradict the pixels")
+        shift = 0
+    if shift == 0 and low <= words.min() and words.max() < high:
+        return words, False
+    # To the top of the word and down again: takes away what lies above the value, and extends its sign.
+    up, down = (np.array(bits, words.dtype) for bits in (allocated - stored - shift, allocated - stored))
+    values = (words << up) >> down
+    if shift or _has_overlay_bits(dataset) or (words.min() >= 0 and words.max() < 1 << stored):
+        return values, False
+    return words, True
+
+
+def _has_overlay_bits(dataset: Dataset) -> bool:
+    """Whether the bits above the value are those of graphics, as they were before 2004."""
+    positions = (dataset.get((group, OVERLAY_BIT_POSITION)) for group in OVERLAY_GROUPS)
+    return any(element is not None and int(element.value or 0) > 0 for element in positions)
 
 
 def _with_air(stored: np.ndarray, padding: Any, rescale: Rescale) -> np.ndarray:

@@ -11,6 +11,7 @@ from hounsfield.volumes.arrays import read_itk, read_npz
 from hounsfield.volumes.dicom import UNREADABLE, read_dicom
 from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.nifti import read_nifti
+from hounsfield.volumes.signatures import foreign, has_dicom_magic, is_bare_dataset, start_of
 from hounsfield.volumes.volume import Volume, VolumeError
 
 HU_POLICIES = ("auto", "header", "table")
@@ -60,12 +61,13 @@ def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -
 
 def _kind(path: Path) -> str:
     """By what the file holds; its name decides only what has no signature."""
-    with open(path, "rb") as file:
-        start = file.read(132)
-    if start[128:] == b"DICM":
+    start = start_of(path)
+    if has_dicom_magic(start):
         return "dicom"
     if start.startswith(b"PK"):
         return "zip"
-    if start.startswith(b"NRRD") or path.suffix.lower() in (".mha", ".mhd"):
+    if start.startswith(b"NRRD"):
         return "itk"
-    return "nifti"
+    if foreign(start) is None and path.suffix.lower() in (".mha", ".mhd"):
+        return "itk"
+    return "dicom" if is_bare_dataset(start) else "nifti"

@@ -1,5 +1,7 @@
 """The planes of one DICOM series: which belong together, in which order, and how far apart."""
 
+import logging
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,17 +10,21 @@ import numpy as np
 from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.volume import VolumeError
 
+log = logging.getLogger(__name__)
+
 SAME_PLACE_MM = 0.01
 # Some round positions to a tenth of a millimetre, which moves a slice, and the ends of the series, by 0.05 each.
 ROUNDING_MM = 0.11
 UNEVEN_SHARE = 0.05
+FEWEST_NAMELESS = 3
 
 
 @dataclass(frozen=True)
 class Plane:
     """One plane of a file: where it lies (LPS mm), how it is stored, and how its values become HU.
 
-    frame: its number in an enhanced multi-frame file, else None. shape: rows, columns. orientation: direction along a
+    frame: its number in an enhanced multi-frame file, else None. reference: the frame of reference that its position
+    counts in, and its patient. shape: rows, columns. orientation: direction along a
     row, then down a column. pixel_spacing: mm from row to row, then from column to column. rescale: None where the
     file has none.
     """
@@ -26,6 +32,7 @@ class Plane:
     path: Path
     frame: int | None
     series: str
+    reference: str
     shape: tuple[int, int]
     position: np.ndarray
     orientation: np.ndarray
@@ -39,9 +46,13 @@ class Plane:
 
 
 def check_one_series(planes: list[Plane], path: Path) -> None:
-    """Raises VolumeError if `planes` are not of one series, size, direction and pixel spacing, or only one."""
+    """Raises VolumeError if `planes` are not of one series, size, direction and pixel spacing, or only one.
+
+    Where each plane has a series of its own, as some anonymizers leave them, one frame of reference and one patient
+    make them one, which the log says.
+    """
     n_series = len({plane.series for plane in planes})
-    if n_series > 1:
+    if n_series > 1 and not _is_one_but_for_names(planes):
         raise VolumeError("several_series", f"{n_series} CT series in one folder; give each a folder", path)
     shapes = {plane.shape for plane in planes}
     if len(shapes) > 1:
@@ -55,6 +66,17 @@ def check_one_series(planes: list[Plane], path: Path) -> None:
         raise VolumeError("no_geometry", "the directions or the pixel spacing of the slices are impossible", path)
     if len(planes) < 2:
         raise VolumeError("one_slice", "one slice is a picture, and no volume", path)
+    if n_series > 1:
+        log.warning("%s: each slice has a series UID of its own, %d in all; they are taken as one", path, n_series)
+
+
+def _is_one_but_for_names(planes: list[Plane]) -> bool:
+    """Whether each place has a series of its own, enough of them to be even by no chance, and all else says one."""
+    places = defaultdict(set)
+    for plane in planes:
+        places[plane.series].add(tuple(plane.position))
+    alone = len(places) >= FEWEST_NAMELESS and all(len(held) == 1 for held in places.values())
+    return alone and len({plane.reference for plane in planes}) == 1
 
 
 def in_order(planes: list[Plane], path: Path) -> tuple[list[Plane], np.ndarray]:
