@@ -1,6 +1,7 @@
 """Numpy archives, NRRD and MetaImage, identities, and the first thing that a user tries."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,17 @@ def test_identity_follows_content_wherever_it_lies(tmp_path, chest):
     shutil.copy(tmp_path / "a.npz", tmp_path / "moved/c.npz")
     first, other, moved = (identity(tmp_path / name, tmp_path) for name in ("a.npz", "b.npz", "moved/c.npz"))
     assert first == moved != other
+
+
+@pytest.mark.parametrize("names", [("a.mhd", "a.raw"), ("a.hdr", "a.img"), ("a.nhdr", "a.raw")])
+def test_a_header_is_another_when_its_voxels_change(tmp_path, chest, names):
+    image = SimpleITK.GetImageFromArray(chest)
+    SimpleITK.WriteImage(image, tmp_path / names[0])
+    before = identity(tmp_path / names[0], tmp_path)
+    assert identity(tmp_path / names[0], tmp_path) == before
+    voxels = tmp_path / names[1]
+    os.utime(voxels, ns=(0, voxels.stat().st_mtime_ns + 1))
+    assert identity(tmp_path / names[0], tmp_path) != before
 
 
 def test_a_folder_is_another_when_a_slice_changes(tmp_path):

@@ -14,7 +14,7 @@ from hounsfield.devices import lease_devices
 from hounsfield.errors import HounsfieldError
 from hounsfield.explain.findings import explain_findings
 from hounsfield.inference.findings import read_networks, score_volumes, with_points
-from hounsfield.inference.scans import find_scans, refused_scans
+from hounsfield.inference.scans import NO_SCAN, find_scans, refused_scans
 from hounsfield.tables import write_table
 from hounsfield.volumes.preprocess import preprocess_shard
 from hounsfield.volumes.settings import PreprocessingSettings
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the scores; 0 if every scan has some, 1 if scans were refused, 2 if nothing could be done."""
+    """Write the scores; 0 if every scan has some, 1 if some were refused, 2 if nothing could be done."""
     parser = argparse.ArgumentParser(prog="hounsfield predict", description=__doc__)
     parser.add_argument("--model", type=Path, nargs="+", required=True, help="best.pth; of several, the mean is taken")
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="files, or folders to look through")
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     log.info("%d scans scored: %s", scores["volume"].nunique(), options.output)
     if len(refused):
         log.warning("%d refused: %s", len(refused), refused_path(options.output))
-    return int(len(refused) > 0)
+    return int((refused["reason"] != NO_SCAN).any())
 
 
 def refused_path(output: Path) -> Path:

@@ -14,13 +14,13 @@ from hounsfield.errors import TableError
 from hounsfield.progress import progress
 from hounsfield.tables import read_table, write_table
 from hounsfield.volumes.header import identity
+from hounsfield.volumes.signatures import is_slice
 from hounsfield.volumes.volume import VolumeError
 
 log = logging.getLogger(__name__)
 
 WORKERS = 16  # waiting for disks, not computing
 PATHS_PER_TASK = 256
-SLICE_SUFFIXES = ("", ".dcm", ".dicom", ".ima")
 
 
 def find_files(root: str | os.PathLike) -> tuple[dict[str, str], set[str]]:
@@ -38,15 +38,47 @@ def find_files(root: str | os.PathLike) -> tuple[dict[str, str], set[str]]:
 def volume_paths(root: str | os.PathLike) -> list[str]:
     """Paths of all volumes below `root` that can stand in a table.
 
-    A volume is a file with an image's suffix, or a folder with DICOM slices and no folders. Links are followed.
+    A volume is a file with an image's suffix, or a folder that holds DICOM slices itself. Links are followed; names
+    that begin with a dot are passed over.
     """
-    paths = []
-    for path in _volumes_below(root):
-        if is_writable_name(path):
-            paths.append(path)
-        else:
-            log.warning("%s: left out, as its path is no valid text; rename it", ascii(path))
-    return paths
+    paths, errors = [], []
+    for folder in walk(root, errors):
+        paths += volumes_in(folder)
+    for error in errors:
+        log.warning("%s: cannot be looked into (%s); its volumes are left out", error.filename, error.strerror)
+    return [path for path in paths if _is_writable(path)]
+
+
+def walk(root: str | os.PathLike, errors: list[OSError]) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below `root` with its files; those that cannot be looked into are put into `errors`."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=errors.append, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above it would never end
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield folder, sorted(name for name in files if not name.startswith("."))
+
+
+def volumes_in(folder: tuple[str, list[str]]) -> list[str]:
+    """The volumes among a folder's files, and the folder itself where some of them are slices."""
+    path, files = folder
+    images = [os.path.join(path, name) for name in files if is_image_name(name)]
+    others = (os.path.join(path, name) for name in files if not is_image_name(name))
+    return [*images, path] if any(map(is_slice, others)) else images
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's name says that it alone is a volume."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def _is_writable(path: str) -> bool:
+    if not is_writable_name(path):
+        log.warning("%s: left out, as its path is no valid text; rename it", ascii(path))
+    return is_writable_name(path)
 
 
 def stamp(path: str | os.PathLike) -> str:
@@ -104,27 +136,6 @@ def identities(paths: Sequence[str], root: str, cache_path: str | os.PathLike) -
     fresh = sum((path, now) not in known for path, (now, _) in zip(paths, found, strict=True))
     log.info("%d files, %d of them new or changed", len(paths), fresh)
     return [entry[1] for entry in found]
-
-
-def _volumes_below(root: str | os.PathLike) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above it would never end
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files = sorted(name for name in files if not name.startswith("."))
-        images = [name for name in files if name.lower().endswith(SUFFIXES)]
-        yield from (os.path.join(folder, name) for name in images)
-        if not images and not folders and any(_is_slice(name) for name in files):
-            yield folder
-
-
-def _is_slice(name: str) -> bool:
-    suffix = os.path.splitext(name)[1].lower()
-    return suffix in SLICE_SUFFIXES or suffix[1:].isdigit()  # names are often UIDs, such as 1.2.840.10008
 
 
 def _existing(path: str) -> str | None:

@@ -16,7 +16,7 @@ from hounsfield.errors import TableError
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".nii.gz", ".nii", ".npz", ".nrrd", ".mha")
+SUFFIXES = (".nii.gz", ".nii", ".hdr.gz", ".hdr", ".npz", ".nrrd", ".nhdr", ".mha", ".mhd")
 # Reports of several pages stand in cells; beyond this, a quote was not closed.
 LONGEST_CELL = 10_000_000
 LARGEST_EXCEL_BYTES = 2**30  # unpacked: a million rows, the most that Excel has, of 50 columns

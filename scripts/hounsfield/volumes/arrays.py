@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +21,7 @@ from hounsfield.volumes.volume import Volume, VolumeError
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLAIN = (1.0, 0.0)
 HEADER_BYTES = 64 * 1024
+DATA_FIELDS = ("data file", "datafile", "elementdatafile")
 SPACING_FIELDS = ("elementspacing", "elementsize", "space directions", "spacings")
 PIECE_BYTES = 64 * 1024
 GZIP, ZLIB = 31, 15  # window bits of the two wrappings
@@ -114,29 +116,50 @@ def _tells_spacing(fields: dict[str, str], path: Path) -> bool:
     if units:
         raise VolumeError("no_geometry", f"its lengths are in {' '.join(sorted(units))}; write it in mm", path)
     given = next((fields[name] for name in SPACING_FIELDS if fields.get(name)), "")
-    numbers = given.replace("(", " ").replace(")", " ").replace(",", " ").split()
-    return bool(numbers) and not any(number.lower() in ("nan", "none") for number in numbers[:3])
+    vectors = "space directions" in fields
+    numbers = [_number(text) for text in (re.split(r"[\s(),]+", given.strip(" ()")) if vectors else given.split())]
+    if not vectors and any(number <= 0 for number in numbers):
+        raise VolumeError("no_geometry", f"its header gives the spacing {given}; correct it", path)
+    return bool(numbers) and bool(np.isfinite(numbers).all())
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _check_payload(fields: dict[str, str], end: int, path: Path) -> None:
     """Unpack compressed voxels once by ourselves, as ITK compares no checksum."""
     if fields.get("encoding") in ("gzip", "gz"):
-        named, kind = fields.get("data file", fields.get("datafile")), GZIP
+        kind = GZIP
     elif fields.get("compresseddata", "").lower() == "true":
-        named, kind = fields["elementdatafile"], ZLIB
+        kind = ZLIB
     else:
         return
-    attached = named in (None, "LOCAL")
-    file = path if attached else path.with_name(Path(named).name)
+    detached = _data_file(fields, path)
+    file = detached or path
     if not file.is_file():
         return  # a list of files, or a missing one: ITK reads the first and names the second
     try:
-        _unpack(file, end if attached else 0, kind)
+        _unpack(file, 0 if detached else end, kind)
     except (EOFError, isal_zlib.error) as error:
         said = str(error).lower()
         wrong = "crc" in said or "checksum" in said
         reason = "bad_checksum" if wrong else "truncated" if isinstance(error, EOFError) else "damaged"
         raise VolumeError(reason, f"the compressed voxels are damaged ({error}); fetch it again", file) from error
+
+
+def data_files(path: Path) -> list[Path]:
+    """The file beside a NRRD or MetaImage header that it names for its voxels. Raises OSError."""
+    named = _data_file(_fields(path)[0], path)
+    return [] if named is None or not named.is_file() else [named]
+
+
+def _data_file(fields: dict[str, str], path: Path) -> Path | None:
+    named = next((fields[name] for name in DATA_FIELDS if name in fields), "LOCAL")
+    return None if named == "LOCAL" else path.with_name(Path(named).name)
 
 
 def _unpack(path: Path, start: int, kind: int) -> None:

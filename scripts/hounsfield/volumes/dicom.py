@@ -31,12 +31,16 @@ from hounsfield.volumes.limits import check_deflated, check_size
 from hounsfield.volumes.series import Plane, check_one_series, in_order
 from hounsfield.volumes.settings import AIR_HU
 from hounsfield.volumes.signatures import (
+    OTHER_SUFFIXES,
     PREAMBLE_BYTES,
     SLICE_SUFFIXES,
     foreign,
     has_dicom_magic,
     is_bare_dataset,
+    is_cut_slice,
     is_named_as_slice,
+    is_slice,
+    slice_files,
     stand_in,
     start_of,
 )
@@ -44,9 +48,6 @@ from hounsfield.volumes.volume import Volume, VolumeError
 
 log = logging.getLogger(__name__)
 
-# Archives hold these beside the slices.
-OTHER_SUFFIXES = (".csv", ".db", ".gif", ".htm", ".html", ".inf", ".ini", ".jpeg", ".jpg", ".json", ".log", ".md")
-OTHER_SUFFIXES += (".nii", ".nrrd", ".pdf", ".png", ".tsv", ".txt", ".xml", ".yaml", ".zip")
 # What pydicom and its decoders raise on bytes that nobody foresaw.
 UNREADABLE = (EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
 UNREADABLE += (zlib.error, struct.error, BytesLengthException, InvalidDicomError)
@@ -82,6 +83,7 @@ def read_dicom(path: Path, hu: str = "auto", rescale: Rescale | None = None) -> 
     `rescale`, of a table, serves where the slices have none, or where `hu` is `table`. Raises VolumeError.
     """
     planes = _planes(path)
+    _check_complete(planes, path)
     check_one_series(planes, path)
     check_size(len(planes) * math.prod(planes[0].shape) * STORED_BYTES, path)
     planes, step = in_order(_without_copies(planes), path)
@@ -100,11 +102,8 @@ def read_dicom(path: Path, hu: str = "auto", rescale: Rescale | None = None) -> 
 
 
 def _planes(path: Path) -> list[Plane]:
-    """The planes of all CT images, of all files; localizers, dose screens and other files left out.
-
-    Of folders below one that holds slices itself, only what is of the same series: others are volumes of their own.
-    """
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    """The planes of all CT images, of all files; localizers, dose screens and other files left out."""
+    files = slice_files(path) if path.is_dir() else [path]
     planes: list[Plane] = []
     others: set[str] = set()
     for file in files:
@@ -119,8 +118,6 @@ def _planes(path: Path) -> list[Plane]:
             planes += _enhanced(header, file)
         else:
             planes.append(_plane(header, file))
-    own = {plane.series for plane in planes if plane.path.parent == path}
-    planes = [plane for plane in planes if not own or plane.path.parent == path or plane.series in own]
     if not planes:
         reason = "rgb" if others == {"colour"} else "not_ct" if others else "not_an_image"
         found = f"only {', '.join(sorted(others))}" if others else "no DICOM image"
@@ -128,14 +125,39 @@ def _planes(path: Path) -> list[Plane]:
     return planes
 
 
+def _check_complete(planes: list[Plane], path: Path) -> None:
+    """Raises VolumeError if slices of a folder's series lie in folders below it, too: they would be left out."""
+    if any(plane.path.parent != path for plane in planes):
+        return
+    series = {plane.series for plane in planes} - {""}
+    for folder in sorted(file for file in path.rglob("*") if file.is_dir()):
+        if _series_of(folder) in series:
+            below = folder.relative_to(path)
+            raise VolumeError("several_folders", f"its series goes on in {below}; put all slices in one folder", path)
+
+
+def _series_of(folder: Path) -> str | None:
+    """The series of the first slice in a folder; None if there is none, or it is damaged, as reading it would say."""
+    first = next((file for file in sorted(folder.iterdir()) if file.is_file() and is_slice(file)), None)
+    try:
+        header = None if first is None else _header(first)
+    except VolumeError:
+        return None
+    return None if header is None else str(header.get("SeriesInstanceUID", ""))
+
+
 def _header(file: Path) -> Dataset | None:
     """All but the pixels of an image; None for what is none. A slice that ends early is an error, never left out."""
+    if not file.is_file():
+        if is_named_as_slice(file):
+            raise VolumeError("not_a_file", "a link to nothing, a pipe or a device among the slices; remove it", file)
+        return None
     start = start_of(file)
     known = has_dicom_magic(start)
     if not known and (file.name.startswith(".") or file.suffix.lower() in OTHER_SUFFIXES):
         return None
     cut = VolumeError("truncated", "the slice ends within its header; fetch it again", file)
-    if len(start) < PREAMBLE_BYTES and not any(start):
+    if not start or is_cut_slice(file, start):
         raise cut
     if not known and not is_bare_dataset(start):
         _check_no_slice(file, start)
@@ -158,7 +180,8 @@ def _header(file: Path) -> Dataset | None:
 def _check_no_slice(file: Path, start: bytes) -> None:
     """Raises VolumeError if a slice has to be expected where a file is no DICOM: at the ends, nothing else tells."""
     what = stand_in(start) if is_named_as_slice(file) else None
-    if what is None and (file.suffix.lower() in SLICE_SUFFIXES or not any(start[:PREAMBLE_BYTES])):
+    zeros = len(start) > PREAMBLE_BYTES and not any(start[:PREAMBLE_BYTES]) and is_named_as_slice(file)
+    if what is None and (zeros or file.suffix.lower() in SLICE_SUFFIXES):
         what = foreign(start) or "no DICOM, but has the name or the beginning of a slice; fetch it again"
     if what is not None:
         raise VolumeError("damaged", f"it is {what}", file)

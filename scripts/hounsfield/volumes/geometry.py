@@ -2,6 +2,8 @@
 
 import numpy as np
 
+SMALLEST_STEP_MM, LARGEST_STEP_MM = 0.01, 100.0
+
 
 def to_lps_zyx(array: np.ndarray, affine_ras: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Turn an array indexed (i, j, k), with a NIfTI affine to RAS+ mm, into the closest (z, y, x) LPS view.
@@ -50,3 +52,12 @@ def lps_of_spacing(spacing: tuple[float, float, float]) -> np.ndarray:
 def is_blank(affine: np.ndarray) -> bool:
     """Whether an affine is what writers put where they know nothing: the identity, of RAS or of LPS."""
     return np.array_equal(np.abs(affine), np.eye(4))
+
+
+def is_sound(affine: np.ndarray) -> bool:
+    """Whether an affine is finite, its steps (mm) are those of voxels, and its axes lie in no plane."""
+    if not np.isfinite(affine).all():
+        return False
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    possible = (steps > SMALLEST_STEP_MM).all() and (steps < LARGEST_STEP_MM).all()
+    return bool(possible and abs(np.linalg.det(affine[:3, :3] / steps)) > 0.5)

@@ -12,7 +12,7 @@ from nibabel.quaternions import quat2mat
 from nibabel.spatialimages import HeaderDataError
 
 from hounsfield.volumes.assemble import assemble
-from hounsfield.volumes.geometry import is_blank, lps_of_spacing
+from hounsfield.volumes.geometry import is_blank, is_sound, lps_of_spacing
 from hounsfield.volumes.hu import Rescale
 from hounsfield.volumes.limits import check_size
 from hounsfield.volumes.signatures import foreign
@@ -186,12 +186,8 @@ def _affine(header: nibabel.Nifti1Header, spacing: tuple | None, path: Path) -> 
     if unit not in MM_OF_UNIT:
         raise VolumeError("no_geometry", f"the header gives lengths in the unknown unit {unit}; write it in mm", path)
     to_mm = np.diag([MM_OF_UNIT[unit]] * 3 + [1.0])
-    affines = [to_mm @ form for form in (told or forms)]
-    sound = next((affine for affine in affines if _is_sound(affine)), None)
-    if sound is None:
-        steps = np.linalg.norm(affines[0][:3, :3], axis=0)
-        raise VolumeError("no_geometry", f"the affine is degenerate (steps of {steps} mm)", path)
-    return sound
+    affines = [to_mm @ np.nan_to_num(form, nan=np.nan, posinf=np.nan, neginf=np.nan) for form in (told or forms)]
+    return next((affine for affine in affines if is_sound(affine)), affines[0])
 
 
 def _qform(header: nibabel.Nifti1Header, path: Path) -> np.ndarray | None:
@@ -208,10 +204,3 @@ def _qform(header: nibabel.Nifti1Header, path: Path) -> np.ndarray | None:
     affine[:3, :3] = quat2mat([math.sqrt(max(0.0, 1 - length)), *vector]) * steps
     affine[:3, 3] = header["qoffset_x"], header["qoffset_y"], header["qoffset_z"]
     return affine
-
-
-def _is_sound(affine: np.ndarray) -> bool:
-    if not np.isfinite(affine).all():
-        return False
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool((steps > 0.01).all() and (steps < 100).all() and abs(np.linalg.det(affine[:3, :3] / steps)) > 0.5)

@@ -7,10 +7,10 @@ from pathlib import Path
 from nibabel.spatialimages import HeaderDataError
 
 from hounsfield.errors import ConfigError, one_line
-from hounsfield.volumes.arrays import read_itk, read_npz
+from hounsfield.volumes.arrays import data_files, read_itk, read_npz
 from hounsfield.volumes.dicom import UNREADABLE, read_dicom
 from hounsfield.volumes.hu import Rescale
-from hounsfield.volumes.nifti import read_nifti
+from hounsfield.volumes.nifti import image_path, read_nifti
 from hounsfield.volumes.signatures import foreign, has_dicom_magic, is_bare_dataset, start_of
 from hounsfield.volumes.volume import Volume, VolumeError
 
@@ -42,6 +42,15 @@ def read_volume(
         raise VolumeError("damaged", f"cannot be read ({one_line(error)}); fetch it again", path) from error
 
 
+def files_beside(path: str | os.PathLike) -> list[Path]:
+    """Files that hold the voxels of the header at `path`, such as the .raw of an .mhd. Raises OSError."""
+    path = Path(path)
+    if path.suffix.lower() in (".mhd", ".mha", ".nhdr", ".nrrd"):
+        return data_files(path)
+    image = image_path(path)
+    return [] if image is None else [image]
+
+
 def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:
     if spacing is not None and not all(0 < mm < math.inf for mm in spacing):
         raise VolumeError("no_geometry", f"the table gives the spacing {spacing} mm; correct it", path)
@@ -49,6 +58,8 @@ def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -
         raise ConfigError(f"hu: {hu!r} is not one of {', '.join(HU_POLICIES)}")
     if not path.exists():
         raise VolumeError("missing", "there is no such file; check cohort.volumes and cohort.path", path)
+    if not path.is_dir() and not path.is_file():  # a pipe would be waited for without end
+        raise VolumeError("not_a_file", "it is a pipe, a socket or a device; give a file or a folder", path)
     kind = "folder" if path.is_dir() else _kind(path)
     if kind in ("folder", "dicom"):
         return read_dicom(path, hu, rescale)

@@ -2,13 +2,18 @@
 
 import os
 import zipfile
+from pathlib import Path
 
 DICOM_MAGIC = b"DICM"
 PREAMBLE_BYTES = 128
+INDEX = "DICOMDIR"  # of a disc, and no slice
 START_BYTES = 512
 # Data elements of the groups that a file without preamble begins with, in either byte order.
 BARE_STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 SLICE_SUFFIXES = (".dcm", ".dicom", ".ima")
+# Archives hold these beside the slices.
+OTHER_SUFFIXES = (".csv", ".db", ".gif", ".htm", ".html", ".inf", ".ini", ".jpeg", ".jpg", ".json", ".log", ".md")
+OTHER_SUFFIXES += (".nii", ".nrrd", ".pdf", ".png", ".tsv", ".txt", ".xml", ".yaml", ".zip")
 
 # How a file begins in lower case, what it is, and what to do.
 STAND_INS = (  # for the file that should be there
@@ -62,6 +67,31 @@ def is_named_as_slice(path: str | os.PathLike) -> bool:
     """Whether a file has the suffix that slices have, or none; names are often UIDs, such as 1.2.840.10008."""
     suffix = os.path.splitext(path)[1].lower()
     return suffix in ("", *SLICE_SUFFIXES) or suffix[1:].isdigit()
+
+
+def is_slice(path: str | os.PathLike) -> bool:
+    """Whether a file is a DICOM slice, by its name or, where that leaves it open, by its first bytes."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in SLICE_SUFFIXES:
+        return True
+    if suffix in OTHER_SUFFIXES or os.path.basename(path).upper() == INDEX or not os.path.isfile(path):
+        return False
+    try:
+        start = start_of(path)
+    except OSError:
+        return is_named_as_slice(path)  # reading it will say why
+    return has_dicom_magic(start) or is_bare_dataset(start) or is_cut_slice(path, start)
+
+
+def is_cut_slice(path: str | os.PathLike, start: bytes) -> bool:
+    """Whether a file is as an interrupted copy leaves a slice: zeros, up to where its preamble would end."""
+    return bool(start) and not any(start[: PREAMBLE_BYTES + len(DICOM_MAGIC)]) and is_named_as_slice(path)
+
+
+def slice_files(folder: str | os.PathLike) -> list[Path]:
+    """Files among which a volume's slices are: those of the folder itself, or of all below where it holds no slice."""
+    own = sorted(file for file in Path(folder).iterdir() if not file.is_dir())
+    return own if any(map(is_slice, own)) else sorted(file for file in Path(folder).rglob("*") if not file.is_dir())
 
 
 def stand_in(start: bytes) -> str | None:
