@@ -14,7 +14,7 @@ from isal import isal_zlib
 from hounsfield.volumes.assemble import assemble
 from hounsfield.volumes.geometry import is_blank, lps_of_spacing
 from hounsfield.volumes.hu import Rescale
-from hounsfield.volumes.limits import check_size
+from hounsfield.volumes.limits import check_size, check_surplus
 from hounsfield.volumes.signatures import zip_content
 from hounsfield.volumes.volume import Volume, VolumeError
 
@@ -49,7 +49,7 @@ def read_itk(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None
     Raises VolumeError, also for a file shorter than its header says, or with a wrong checksum.
     """
     fields, end = _fields(path)
-    _check_payload(fields, end, path)
+    held = _bytes_held(fields, end, path)
     told = _tells_spacing(fields, path)
     if not told and spacing is None:
         raise VolumeError("no_geometry", "its header holds no spacing; give it in a table", path)
@@ -67,6 +67,7 @@ def read_itk(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None
     if image.GetDimension() != 3:
         raise VolumeError("several_frames", f"the image has {image.GetDimension()} dimensions, not 3", path)
     raw = SimpleITK.GetArrayFromImage(image).T  # (x, y, z) of the file's own axes
+    check_surplus(0 if held is None else held - raw.nbytes, path)
     _check_shape(raw, path)
     affine = np.eye(4)
     steps = image.GetSpacing() if told else spacing[::-1]
@@ -130,20 +131,23 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _check_payload(fields: dict[str, str], end: int, path: Path) -> None:
-    """Unpack compressed voxels once by ourselves, as ITK compares no checksum."""
-    if fields.get("encoding") in ("gzip", "gz"):
-        kind = GZIP
-    elif fields.get("compresseddata", "").lower() == "true":
-        kind = ZLIB
-    else:
-        return
+def _bytes_held(fields: dict[str, str], end: int, path: Path) -> int | None:
+    """Bytes of voxels in the file, unpacked once by ourselves, as ITK compares neither checksum nor length.
+
+    None where the header leaves out some of them, or names a list of files or a missing one: ITK reads the first and
+    names the second.
+    """
     detached = _data_file(fields, path)
-    file = detached or path
-    if not file.is_file():
-        return  # a list of files, or a missing one: ITK reads the first and names the second
+    file, start = detached or path, 0 if detached else end
+    encoding = fields.get("encoding", "raw").lower()
+    kind = GZIP if encoding in ("gzip", "gz") else ZLIB if fields.get("compresseddata", "").lower() == "true" else None
+    skipped = any(fields.get(name, "0") != "0" for name in ("headersize", "byte skip", "line skip"))
+    if not file.is_file() or (kind is None and (skipped or encoding != "raw")):
+        return None
+    if kind is None:
+        return file.stat().st_size - start
     try:
-        _unpack(file, 0 if detached else end, kind)
+        return _unpack(file, start, kind)
     except (EOFError, isal_zlib.error) as error:
         said = str(error).lower()
         wrong = "crc" in said or "checksum" in said
@@ -162,8 +166,8 @@ def _data_file(fields: dict[str, str], path: Path) -> Path | None:
     return None if named == "LOCAL" else path.with_name(Path(named).name)
 
 
-def _unpack(path: Path, start: int, kind: int) -> None:
-    """Unpack from byte `start` in small pieces, which are forgotten."""
+def _unpack(path: Path, start: int, kind: int) -> int:
+    """Bytes that unpack from byte `start`, in small pieces, which are forgotten."""
     stream, size = isal_zlib.decompressobj(kind), 0
     with open(path, "rb") as file:
         file.seek(start)
@@ -173,6 +177,7 @@ def _unpack(path: Path, start: int, kind: int) -> None:
                 raise EOFError("the stream ends early")
             size += len(stream.decompress(piece))
             check_size(size, path)
+    return size
 
 
 def _fields(path: Path) -> tuple[dict[str, str], int]:

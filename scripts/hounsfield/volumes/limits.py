@@ -1,5 +1,6 @@
 """How large one volume may be, so that a hostile header or archive cannot fill the memory."""
 
+import logging
 import os
 import zlib
 
@@ -9,8 +10,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from hounsfield.volumes.volume import VolumeError
 
+log = logging.getLogger(__name__)
+
 MAX_BYTES = 8 * 2**30  # of stored voxels: 1024 x 1024 x 2048 of float32
 MAX_FILE_BYTES = 2**30  # of one DICOM file, unpacked
+TRAILING_BYTES = 2**20  # more than this after the voxels is no padding
 PIECE_BYTES = 64 * 1024
 DICOM_START = 128 + 4 + 12  # preamble, magic word, the element that tells the length of the rest of the meta header
 
@@ -19,6 +23,17 @@ def check_size(size: int, path: str | os.PathLike) -> None:
     """Raises VolumeError if a file promises more than `MAX_BYTES` bytes of voxels."""
     if size > MAX_BYTES:
         raise VolumeError("too_large", f"it tells of {size / 2**30:.1f} GiB of voxels, more than any CT scan has", path)
+
+
+def check_surplus(size: int, path: str | os.PathLike) -> None:
+    """Raises VolumeError if `size` bytes or more follow the voxels that a header tells of; the log tells of fewer.
+
+    A header that tells of fewer slices than there are looks like this.
+    """
+    if size >= TRAILING_BYTES:
+        raise VolumeError("damaged", "it holds much more than its header tells of; fetch it again", path)
+    if size > 0:
+        log.warning("%s: %d bytes follow the voxels that its header tells of; they are not read", path, size)
 
 
 def check_deflated(path: str | os.PathLike) -> None:

@@ -14,7 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 from hounsfield.volumes.assemble import assemble
 from hounsfield.volumes.geometry import is_blank, is_sound, lps_of_spacing
 from hounsfield.volumes.hu import Rescale
-from hounsfield.volumes.limits import check_size
+from hounsfield.volumes.limits import TRAILING_BYTES, check_size, check_surplus
 from hounsfield.volumes.signatures import foreign
 from hounsfield.volumes.volume import Volume, VolumeError
 
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 GZIP_MAGIC = b"\x1f\x8b"
 HEADER_BYTES = 1024
 DEFLATE_RATIO = 1032  # the most that a byte of gzip unpacks to
-TRAILING_BYTES = 2**20  # more than this after the voxels is no padding
 MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micron
 SPACE_UNITS = 7  # the bits of xyzt_units that tell of space; the rest tell of time
 LONG_QUATERNION = 1e-3  # how far rounding may lengthen one
@@ -83,14 +82,14 @@ def _unpacked(path: Path, size: int, whole: bool) -> bytes:
     with (igzip.open if packed else open)(path, "rb") as file:
         try:
             content = file.read(size)
-            if whole and len(file.read(TRAILING_BYTES)) == TRAILING_BYTES:
-                raise VolumeError("damaged", "it holds much more than its header tells of; fetch it again", path)
+            surplus = len(file.read(TRAILING_BYTES)) if whole else 0
         except EOFError as error:
             raise VolumeError("truncated", "the gzip stream ends early; fetch it again", path) from error
         except (gzip.BadGzipFile, isal_zlib.error) as error:
             text = str(error)
             reason = "bad_checksum" if "CRC" in text or "length" in text.lower() else "damaged"
             raise VolumeError(reason, f"the gzip stream is damaged ({text}); fetch it again", path) from error
+    check_surplus(surplus, path)
     return content
 
 
