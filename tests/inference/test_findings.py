@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.special import expit
 
 from hounsfield.errors import CheckpointError, TableError
@@ -31,7 +32,10 @@ def trained(tmp_path):
     def make(run, table=None, **changes):
         path = tmp_path / run / "models/m/seed0/best.pth"
         path.parent.mkdir(parents=True)
-        save_checkpoint({"pathologies": NAMES, "preprocessing": {"shape": [8, 8, 8]}} | changes, path)
+        content = {"pathologies": NAMES, "preprocessing": {"spacing": [4, 4, 4], "shape": [8, 8, 8]}} | changes
+        model = {"architecture": "resnet3d", "variant": "10", "options": {}, "in_channels": 1}
+        content |= {"model": model | {"shape": content["preprocessing"]["shape"]}, "windows": [[-1000, 400]]}
+        save_checkpoint(content | {"weights": {"conv1.weight": torch.zeros(1)}}, path)
         if table is not None:
             write_table(table, usual_points(path))
         return path

@@ -50,7 +50,7 @@ def predictions_of(labels: np.ndarray, logits: np.ndarray) -> Predictions:
 
 
 def prediction_arrays(predictions: pd.DataFrame, pathologies: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and logits (volumes, P). Raises TableError if a column is missing or a logit is not a number."""
+    """Labels and logits (volumes, P). Raises TableError if a column is missing or a logit is not finite."""
     for name in pathologies:
         absent = [column for column in (f"label {name}", f"logit {name}") if column not in predictions]
         if absent:
@@ -58,11 +58,13 @@ def prediction_arrays(predictions: pd.DataFrame, pathologies: Sequence[str]) -> 
     labels, logits = (
         predictions[[f"{kind} {name}" for name in pathologies]].to_numpy(np.float64) for kind in ("label", "logit")
     )
-    bad = np.argwhere(np.isnan(logits))
+    bad = np.argwhere(~np.isfinite(logits))
     if len(bad):
         row, column = bad[0]
         volume = predictions["volume"].iloc[row]
-        raise TableError(f"predictions: no logit of {pathologies[column]!r} for volume {volume}; train the model again")
+        raise TableError(
+            f"predictions: no finite logit of {pathologies[column]!r} for volume {volume}; train the model again"
+        )
     return labels, logits
 
 

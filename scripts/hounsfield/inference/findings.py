@@ -15,7 +15,7 @@ from hounsfield.errors import CheckpointError, TableError
 from hounsfield.inference.scans import FINDINGS
 from hounsfield.layout import trained_of
 from hounsfield.tables import read_table
-from hounsfield.training.checkpoints import load_checkpoint
+from hounsfield.training.checkpoints import load_trained_content
 from hounsfield.training.predict import predict_split
 from hounsfield.training.settings import TrainingSettings
 from hounsfield.volumes.store import VolumeStore
@@ -44,10 +44,7 @@ def read_networks(paths: Sequence[str | os.PathLike]) -> list[Network]:
     """
     networks = []
     for path in map(Path, paths):
-        content = load_checkpoint(path)
-        absent = [key for key in ("pathologies", "preprocessing") if key not in content]
-        if absent:
-            raise CheckpointError(f"{path}: holds no trained network ({absent[0]} is missing); give best.pth")
+        content = load_trained_content(path)
         usual = usual_points(path)
         points = read_points(usual, content["pathologies"]) if usual.exists() else None
         networks.append(Network(path, content, points))

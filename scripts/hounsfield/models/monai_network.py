@@ -9,16 +9,23 @@ from hounsfield.errors import ConfigError
 from hounsfield.models.settings import ModelSettings
 
 INPUTS = ("in_channels", "n_input_channels")
+FETCH_ALWAYS = ("Transchex",)
 OUTPUTS = ("num_classes", "out_channels", "n_classes")
 
 
 def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
-    """`variant` is a class such as SEResNet50 or EfficientNetBN; its other arguments come from `options`."""
+    """`variant` is a class such as SEResNet50 or EfficientNetBN; its other arguments come from `options`.
+
+    Weights are fetched from elsewhere only where the options say so, whatever MONAI's default is.
+    """
     network = getattr(nets, settings.variant, None)
     if not (inspect.isclass(network) and issubclass(network, nn.Module)):
         raise ConfigError(f"config: models: monai.networks.nets has no network {settings.variant!r}")
+    if hasattr(network, "from_pretrained") or settings.variant in FETCH_ALWAYS:
+        raise ConfigError(f"config: models: {settings.variant} always fetches weights from elsewhere; choose another")
     accepted = _arguments(network)
     arguments = {"spatial_dims": 3} if "spatial_dims" in accepted else {}
+    arguments |= {"pretrained": False} if "pretrained" in accepted else {}
     for names, value in ((INPUTS, settings.in_channels), (OUTPUTS, n_pathologies)):
         arguments |= {name: value for name in names if name in accepted}
     return network(**arguments | dict(settings.options))

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from hounsfield.errors import CheckpointError
+from hounsfield.tensors import fault, read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,15 @@ def load_weights(model: nn.Module, path: str | os.PathLike) -> Match:
     """Copy the tensors of `path` whose names and shapes fit into `model`, and log what did not.
 
     A 2D kernel is inflated to 3D: repeated along z and divided by its depth (Carreira and Zisserman, 2017).
-    Raises CheckpointError if the file cannot be read, or nothing matches.
+    Raises CheckpointError if the file cannot be read, nothing matches, or what does is not finite.
     """
     given = _tensors(path)
     own = model.state_dict()
     fitting = {}
     for name, tensor in given.items():
         if name in own and (fitted := _fit(tensor, own[name])) is not None:
+            if (found := fault(tensor, own[name])) is not None:
+                raise CheckpointError(f"{path}: its tensor {name} {found}; give sound weights")
             fitting[name] = fitted
     match = Match(sorted(fitting), sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting)))
     if not any(own[name].ndim > 1 for name in match.matched):
@@ -56,16 +58,14 @@ def load_weights(model: nn.Module, path: str | os.PathLike) -> Match:
 
 
 def _tensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from error
+    content = read_tensors(path, "weights")
     for nest in NESTS:
         if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
             content = content[nest]
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds no weights, but a {type(content).__name__}")
-    return {_bare(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    return {_bare(name): value for name, value in tensors.items() if isinstance(name, str)}
 
 
 def _bare(name: str) -> str:

@@ -2,27 +2,27 @@
 
 import logging
 import os
-import pickle
-import struct
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from hounsfield.errors import CheckpointError
+from hounsfield.errors import CheckpointError, ConfigError, one_line
 from hounsfield.files import atomic_write
 from hounsfield.models.create import create_model
 from hounsfield.models.settings import ModelSettings
 from hounsfield.settings import settings_from
+from hounsfield.tensors import fault, read_tensors
+from hounsfield.training.content import check_content
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
-UNREADABLE += (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
+# What the settings of a stranger may make of MONAI's constructors, whose errors are many and undocumented.
+UNMADE = (ConfigError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError, ImportError)
+UNMADE += (TypeError, ValueError, NotImplementedError, MemoryError, OSError)
 LAST, PREVIOUS = "last.pth", "previous.pth"
 
 
@@ -39,15 +39,7 @@ def save_checkpoint(content: dict[str, Any], path: str | os.PathLike) -> None:
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, as data only. Raises CheckpointError if it is damaged or of another kind."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            changed = archive.testzip()  # torch writes checksums and compares none
-        if changed is not None:
-            raise CheckpointError(f"{path}: is damaged (the checksum of {changed} is wrong)")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason[:200]})") from error
+    content = read_tensors(path, "a checkpoint")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: is not a checkpoint of this version of Hounsfield (format {FORMAT})")
     return content
@@ -80,19 +72,46 @@ def find_latest_checkpoint(directory: str | os.PathLike) -> dict[str, Any] | Non
     return None
 
 
+def load_trained_content(path: str | os.PathLike) -> dict[str, Any]:
+    """Content of a best.pth or final.pth, each field looked at. Raises CheckpointError."""
+    content = load_checkpoint(path)
+    check_content(content, path)
+    return content
+
+
 def load_model(path: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a best.pth or final.pth, in evaluation mode on the CPU, and the checkpoint's content.
 
-    Raises CheckpointError.
+    Nothing is fetched from elsewhere, and no memory taken before names and shapes are known to fit. Raises
+    CheckpointError, also for weights that are not finite.
     """
-    content = load_checkpoint(path)
-    absent = [key for key in ("model", "pathologies", "weights") if key not in content]
-    if absent:
-        raise CheckpointError(f"{path}: holds no trained network ({absent[0]} is missing); give best.pth or final.pth")
+    content = load_trained_content(path)
     settings = settings_from(ModelSettings, content["model"] | {"weights": None}, "model")
-    model = create_model(settings, len(content["pathologies"]))
     try:
-        model.load_state_dict(content["weights"])
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its own settings") from error
+        planned = _planned(settings, len(content["pathologies"]))
+        _check_weights(content["weights"], planned.state_dict(), path)
+        model = create_model(settings, len(content["pathologies"]))
+    except UNMADE as error:
+        raise CheckpointError(f"{path}: its settings make no network ({one_line(error)})") from error
+    model.load_state_dict(content["weights"])
     return model.eval(), content
+
+
+def _planned(settings: ModelSettings, n_pathologies: int) -> nn.Module:
+    """The network without memory for its weights; with it, if its constructor looks at values (as Swin's does)."""
+    try:
+        with torch.device("meta"):
+            return create_model(settings, n_pathologies)
+    except (RuntimeError, NotImplementedError):
+        return create_model(settings, n_pathologies)
+
+
+def _check_weights(
+    weights: Mapping[str, torch.Tensor], planned: Mapping[str, torch.Tensor], path: str | os.PathLike
+) -> None:
+    fits = weights.keys() == planned.keys()
+    if not fits or any(tensor.shape != planned[name].shape for name, tensor in weights.items()):
+        raise CheckpointError(f"{path}: its weights do not fit its own settings")
+    for name, tensor in weights.items():
+        if (found := fault(tensor, planned[name])) is not None:
+            raise CheckpointError(f"{path}: its tensor {name} {found}; the network cannot be used, train it again")

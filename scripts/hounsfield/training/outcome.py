@@ -9,6 +9,7 @@ import torch
 from hounsfield.memory import peak_memory_mb
 from hounsfield.tables import write_table
 from hounsfield.training.checkpoints import save_checkpoint
+from hounsfield.training.content import own_options
 from hounsfield.training.job import TrainingJob
 from hounsfield.training.state import TrainingState
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 def write_results(state: TrainingState, job: TrainingJob) -> None:
     """Write best.pth and final.pth, each with all that inference needs, and history.tsv. Raises OSError."""
     common = {
-        "model": job.model.plain(),
+        "model": job.model.plain() | {"options": own_options(job.model.options)},
         "pathologies": list(job.pathologies),
         "preprocessing": job.preprocessing.canonical(),
         "inference": {name: getattr(job.training, name) for name in INFERENCE},

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hounsfield.errors import CheckpointError
+from hounsfield.errors import CheckpointError, TableError
 from hounsfield.predictions import prediction_table
 from hounsfield.training.checkpoints import load_model
 from hounsfield.training.data import VolumeBatches
@@ -30,8 +30,10 @@ def predict_split(
     """Columns volume, scan, patient, then `label {pathology}` and `logit {pathology}`; a row a row of `dataset`.
 
     A label that `dataset` lacks is unknown. `preprocessing`: that of the stored volumes. Raises CheckpointError if the
-    network was trained on another.
+    network was trained on another, or gives a score that is not finite; TableError if `dataset` is empty.
     """
+    if dataset.empty:
+        raise TableError("dataset.tsv: no volume is in the split that is to be scored; check the split block")
     model, content = load_model(checkpoint)
     stored = PreprocessingSettings.from_config(preprocessing)
     if stored.canonical() != content["preprocessing"]:
@@ -46,4 +48,11 @@ def predict_split(
     logits = predict_logits(
         precision.place(model), batches, stored, content["windows"], precision, training.test_time_flip
     )
+    bad = np.argwhere(~np.isfinite(logits))
+    if len(bad):
+        row, column = bad[0]
+        raise CheckpointError(
+            f"{checkpoint}: its score of {pathologies[column]!r} for {dataset['volume'].iloc[row]} is not finite;"
+            " look at the volume with `hounsfield inspect`, or train again with amp: off"
+        )
     return prediction_table(dataset, pathologies, logits)
