@@ -72,7 +72,7 @@ def test_networks_that_do_not_go_together_are_named(trained):
     with pytest.raises(CheckpointError, match="differ in their pathologies"):
         read_networks([first, trained("c", pathologies=NAMES[::-1])])
     with pytest.raises(CheckpointError, match="differ in their preprocessing"):
-        read_networks([first, trained("d", points(), preprocessing={"shape": [9, 9, 9]})])
+        read_networks([first, trained("d", points(), preprocessing={"spacing": [4, 4, 4], "shape": [9, 9, 9]})])
     with pytest.raises(TableError, match="no row for 'effusion'"):
         read_networks([trained("e", points()[:1])])
 
