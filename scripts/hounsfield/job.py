@@ -54,7 +54,12 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
 
 
 def end_with_parent() -> None:
-    """Have the kernel send this process SIGTERM when its parent dies, so that none is left behind (Linux only)."""
+    """Have the kernel send this process SIGTERM when its parent dies, so that none is left behind.
+
+    Only Linux can; elsewhere a job whose Snakemake was killed runs on to its end, and the next run waits for its lock.
+    """
+    if sys.platform != "linux":
+        return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

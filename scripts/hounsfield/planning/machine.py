@@ -3,10 +3,13 @@
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from hounsfield.errors import HounsfieldError
 
 BUSY_SHARE = 0.75  # of the cores, in use over the last minute
 CGROUP = Path("/sys/fs/cgroup")
@@ -38,7 +41,12 @@ class Machine:
 
 
 def inspect_machine(store: str | os.PathLike, gpus: int = 0) -> Machine:
-    """This machine, of whose GPUs the run may use `gpus`; starts CUDA, so one must have been leased before."""
+    """This machine, of whose GPUs the run may use `gpus`; starts CUDA, so one must have been leased before.
+
+    Raises HounsfieldError on a system that does not tell how much memory a training takes.
+    """
+    if sys.platform != "linux":
+        raise HounsfieldError(f"planning measures memory as Linux tells it, and this is {sys.platform}; plan on Linux")
     gpus, name, memory = max(1, gpus) if torch.cuda.is_available() else 0, "", 0.0
     if gpus:
         properties = torch.cuda.get_device_properties(0)
