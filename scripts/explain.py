@@ -9,8 +9,8 @@ from hounsfield.explain.settings import ExplainSettings
 from hounsfield.job import run_job
 from hounsfield.predictions import read_predictions
 from hounsfield.tables import read_dataset
+from hounsfield.volumes.remake import store_of_run
 from hounsfield.volumes.settings import PreprocessingSettings
-from hounsfield.volumes.store import VolumeStore
 
 
 def main(snakemake):
@@ -22,7 +22,7 @@ def main(snakemake):
             snakemake.input.best,
             read_dataset(snakemake.input.dataset),
             read_predictions(snakemake.input.predictions),
-            VolumeStore(snakemake.config["store"]),
+            store_of_run(snakemake.config, snakemake.input.dataset),
             Path(snakemake.output[0]),
             ExplainSettings.from_config(params.explain),
             snakemake.threads,

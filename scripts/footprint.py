@@ -4,13 +4,13 @@ from hounsfield.devices import lease_devices
 from hounsfield.inference.footprint import measure_network
 from hounsfield.job import run_job
 from hounsfield.tables import read_dataset, write_table
-from hounsfield.volumes.store import VolumeStore
+from hounsfield.volumes.remake import store_of_run
 
 
 def main(snakemake):
     dataset = read_dataset(snakemake.input.dataset)
     with lease_devices(snakemake.resources.gpu):
-        store = VolumeStore(snakemake.config["store"])
+        store = store_of_run(snakemake.config, snakemake.input.dataset)
         table = measure_network(snakemake.input.best, dataset, store, snakemake.threads)
     write_table(table, snakemake.output[0])
 

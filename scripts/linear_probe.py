@@ -6,8 +6,8 @@ from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
 from hounsfield.tables import read_dataset, write_table
 from hounsfield.training.settings import TrainingSettings
+from hounsfield.volumes.remake import store_of_run
 from hounsfield.volumes.settings import PreprocessingSettings
-from hounsfield.volumes.store import VolumeStore
 
 
 def main(snakemake):
@@ -18,7 +18,7 @@ def main(snakemake):
     started = params.network, len(training.windows), preprocessing.shape, int(snakemake.wildcards.seed)
     with lease_devices(snakemake.resources.gpu):
         network = FrozenNetwork.trained(best[0]) if best else FrozenNetwork.untrained(*started)
-        store = VolumeStore(snakemake.config["store"])
+        store = store_of_run(snakemake.config, snakemake.input.dataset)
         features = extract_features(network, dataset, store, training, preprocessing, snakemake.threads)
     predictions = predict_splits(probe_candidates(), features, dataset, params.pathologies)
     write_table(predictions["val"], snakemake.output.val)

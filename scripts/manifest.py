@@ -13,8 +13,8 @@ def main(snakemake):
     cohort = with_fetched_tables(CohortSettings.from_config(snakemake.params.cohort), snakemake.input)
     split = SplitSettings.from_config(snakemake.params.split)
     folder = Path(snakemake.output.manifest).parent
-    # Undeclared, so that Snakemake keeps it: a second run reads only the files that are new or changed.
-    manifest = build_manifest(cohort, split, snakemake.params.seed, cache_path=folder / "identities.tsv")
+    # Undeclared, so that Snakemake keeps it: no patient moves to another split.
+    manifest = build_manifest(cohort, split, snakemake.params.seed, folder / "splits.tsv")
     write_shards(manifest, folder / "shards", cohort.shards)
     write_table(manifest.unmatched, snakemake.output.unmatched)
     write_table(manifest.metadata, snakemake.output.metadata)

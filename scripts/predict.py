@@ -5,7 +5,7 @@ from hounsfield.job import run_job
 from hounsfield.tables import read_dataset, write_table
 from hounsfield.training.predict import predict_split
 from hounsfield.training.settings import TrainingSettings
-from hounsfield.volumes.store import VolumeStore
+from hounsfield.volumes.remake import store_of_run
 
 
 def main(snakemake):
@@ -14,7 +14,7 @@ def main(snakemake):
         predictions = predict_split(
             snakemake.input.best,
             dataset[dataset["split"] == snakemake.wildcards.split],
-            VolumeStore(snakemake.config["store"]),
+            store_of_run(snakemake.config, snakemake.input.dataset),
             TrainingSettings.from_config(snakemake.params.training),
             snakemake.params.preprocessing,
             snakemake.threads,

@@ -4,13 +4,13 @@ from hounsfield.devices import lease_devices
 from hounsfield.inference.findings import read_networks, score_volumes, with_points
 from hounsfield.job import run_job
 from hounsfield.tables import read_table, write_table
-from hounsfield.volumes.store import VolumeStore
+from hounsfield.volumes.remake import store_of_shard
 
 
 def main(snakemake):
     networks, thresholds = with_points(read_networks([snakemake.input.best]), None)
     stored = read_table(snakemake.input.stored, text=["volume", "key"])
-    store = VolumeStore(snakemake.config["store"])
+    store = store_of_shard(snakemake.config, snakemake.input.stored)
     with lease_devices(snakemake.resources.gpu):
         scores = score_volumes(networks, thresholds, stored[stored["key"] != ""], store, snakemake.threads)
     write_table(scores, snakemake.output[0])

@@ -16,6 +16,7 @@ from hounsfield.tables import read_table, write_table
 from hounsfield.training.checkpoints import load_checkpoint, save_checkpoint, save_last
 from hounsfield.volumes.preprocess import preprocess_shard
 from hounsfield.volumes.settings import PreprocessingSettings
+from hounsfield.volumes.sources import look_at
 from hounsfield.volumes.store import VolumeStore
 
 MIB = 2**20
@@ -87,7 +88,8 @@ def shard(folder, count):
         hu = np.full((16, 16, 16), -1000, np.int16)
         hu[4:12, 4:12, 4:12] = 30 + index + np.arange(8)
         np.savez(path, ct=hu)
-        row = {"volume": path.name, "path": str(path), "identity": str(index), "hu": "header"}
+        os.utime(path, (1.7e9, 1.7e9))
+        row = {"volume": path.name, "path": str(path), "stamp": look_at(path).stamp, "hu": "header"}
         rows.append(row | nan | {"spacing_z": 4.0, "spacing_y": 4.0, "spacing_x": 4.0})
     return pd.DataFrame(rows)
 

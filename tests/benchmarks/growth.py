@@ -62,7 +62,7 @@ def write_volumes(folder: Path, count: int) -> pd.DataFrame:
         path = folder / f"{index}.nii.gz"
         image.to_filename(path)
         nan = dict.fromkeys(("slope", "intercept", "spacing_z", "spacing_y", "spacing_x"), np.nan)
-        records.append({"volume": path.name, "path": str(path), "identity": str(index), "hu": "header"} | nan)
+        records.append({"volume": path.name, "path": str(path), "stamp": "", "hu": "header"} | nan)
     return pd.DataFrame(records)
 
 

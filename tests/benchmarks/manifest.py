@@ -58,7 +58,7 @@ def measure(folder: Path, path: str | None) -> str:
         }
     )
     begin = time.perf_counter()
-    manifest = build_manifest(cohort, SplitSettings(), 0, folder / "cache" / "identities.tsv")
+    manifest = build_manifest(cohort, SplitSettings(), 0, folder / "cache" / "splits.tsv")
     write_shards(manifest, folder / "shards", SHARDS)
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -21,8 +21,9 @@ import pandas as pd
 import yaml
 
 from hounsfield.tables import read_table
-from hounsfield.volumes.preprocess import SHARD_TEXT, volume_key
+from hounsfield.volumes.preprocess import SHARD_TEXT, reading_settings
 from hounsfield.volumes.settings import PreprocessingSettings
+from hounsfield.volumes.sources import look_at
 from hounsfield.volumes.store import VolumeStore
 from manifest import PATH, PATHOLOGIES, SHARDS, write_cohort
 
@@ -68,7 +69,8 @@ def fill_store(folder: Path) -> None:
     for path in sorted((folder / "results/large/cohort/shards").glob("*.tsv")):
         for row in read_table(path, SHARD_TEXT).to_dict("records"):
             voxels.ravel()[:2] = divmod(next(number), 2**15)  # no two images alike
-            store.write(volume_key(row, store, settings), voxels, FACTS)
+            content = store.sources.digest(look_at(row["path"]))
+            store.write(store.key(content, reading_settings(row), settings.canonical()), voxels, FACTS)
 
 
 def add_volume(folder: Path) -> None:

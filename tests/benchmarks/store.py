@@ -105,9 +105,6 @@ def compare_store(name, path, spacing, shape, folder):
     ]
     disk = lambda: (evict(store.path("ab00")), store.path("ab00").read_bytes())  # noqa: E731
     milliseconds(f"cold read {name}", medians(*cold, disk), "disk")
-    crop = tuple(slice(n // 2 - 48, n // 2 + 48) for n in shape)
-    (mine,) = medians(lambda: store.read_crop("ab00", crop))
-    row(f"a 96^3 crop out of {name}", f"{mine * 1e3:.1f} ms", "", None, "")
 
 
 def memory(path):

@@ -13,6 +13,7 @@ from hounsfield.cli.main import main
 from hounsfield.tables import write_table
 from hounsfield.volumes.preprocess import preprocess_shard
 from hounsfield.volumes.settings import PreprocessingSettings
+from hounsfield.volumes.sources import look_at
 from hounsfield.volumes.store import VolumeStore
 
 SETTINGS = {"coarse": {"spacing": [4, 4, 4], "shape": [8, 8, 8]}, "fine": {"spacing": [2, 2, 2], "shape": [16, 16, 16]}}
@@ -29,7 +30,8 @@ def runs(tmp_path, monkeypatch):
         hu[4:12, 4:12, 4:12] = random.integers(-100, 100, (8, 8, 8))
         path = tmp_path / f"{index}.nii.gz"
         nibabel.save(nibabel.Nifti1Image(hu, np.diag([-2.0, -2.0, 2.0, 1.0])), path)
-        row = {"volume": str(index), "path": str(path), "identity": f"id {index}", "hu": "header"}
+        os.utime(path, (1.7e9, 1.7e9))
+        row = {"volume": str(index), "path": str(path), "stamp": look_at(path).stamp, "hu": "header"}
         rows.append(row | dict.fromkeys(["slope", "intercept", "spacing_z", "spacing_y", "spacing_x"], np.nan))
     store = VolumeStore(tmp_path / "store")
     stored = {}
@@ -85,7 +87,7 @@ def test_prune_removes_nothing_when_it_cannot_know_what_is_used(runs, capsys, tm
     (tmp_path / "other.yaml").write_text(content)
     command = ["store", "prune", str(store.root), "--config", "fine.yaml", "other.yaml", "--yes"]
     assert main(command) == 1
-    assert "other.yaml" in capsys.readouterr().err
+    assert ("run nobody" if "nobody" in content else "other.yaml") in capsys.readouterr().err
     assert len(list(store)) == 6
 
 
@@ -117,3 +119,18 @@ def test_the_forecast_warns_of_a_disk_that_is_too_small(runs, monkeypatch, caplo
 
 class Disk:
     free = 100
+
+
+def test_prune_keeps_what_new_scans_and_the_planners_overlay_use(runs, tmp_path, capsys):
+    store, stored = runs
+    os.rename(tmp_path / "results/fine", tmp_path / "results/coarse/inference")  # as the tables of new scans
+    os.rename(tmp_path / "results/coarse/inference/cohort", tmp_path / "results/coarse/inference/monday")
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({"preprocessing": SETTINGS["fine"]}))
+    command = ["store", "prune", str(store.root), "--config"]
+    assert main([*command, "coarse.yaml", "plan.yaml"]) == 0
+    assert capsys.readouterr().out.startswith("0 files")
+    assert main([*command, "plan.yaml", "coarse.yaml"]) == 1
+    assert "plan.yaml: is no configuration of a run (it has no name)" in capsys.readouterr().err
+    write_table(stored["fine"], tmp_path / "results/coarse/inference/monday/stored/00.tsv")
+    assert main([*command, "coarse.yaml", "--yes"]) == 0
+    assert set(store) == set(stored["coarse"]["key"]) | set(stored["fine"]["key"])

@@ -18,7 +18,7 @@ class Site:
         self.folder = folder
         self.volumes = folder / "volumes"
         self.volumes.mkdir()
-        self.cache = folder / "cache" / "identities.tsv"
+        self.cache = folder / "cache" / "splits.tsv"
 
     def volume(self, path: str, content: str | None = None) -> Path:
         target = self.volumes / path

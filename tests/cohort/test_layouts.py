@@ -61,9 +61,9 @@ def test_a_folder_of_slices_a_scan(site, path):
     made = site.build(path=path)
     assert made.volumes["volume"].tolist() == ["train_1_a_1", "train_2_a_1"]
     assert made.unmatched.empty
-    before = made.volumes["identity"].tolist()
+    before = made.volumes["stamp"].tolist()
     site.volume("train_1_a_1/x.dcm", "written over, in place")
-    after = site.build(path=path).volumes["identity"].tolist()
+    after = site.build(path=path).volumes["stamp"].tolist()
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
 
 
@@ -76,7 +76,7 @@ def test_hostile_names_neither_break_nor_escape(site, path):
     made = site.build(path=path, volume_pattern="(?P<patient>.+)", shards=3)
     assert sorted(made.volumes["volume"]) == sorted(HOSTILE)
     write_shards(made, site.folder / "shards", 3)
-    back = [read_table(site.folder / "shards" / f"0{n}.tsv", ["volume", "path", "identity", "hu"]) for n in range(3)]
+    back = [read_table(site.folder / "shards" / f"0{n}.tsv", ["volume", "path", "stamp", "hu"]) for n in range(3)]
     pairs = {name: path for table in back for name, path in zip(table["volume"], table["path"], strict=True)}
     assert {name: Path(path).name for name, path in pairs.items()} == {name: f"{name}.nii.gz" for name in HOSTILE}
 

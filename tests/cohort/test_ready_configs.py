@@ -58,10 +58,10 @@ def run(config, stop=None):
     """Manifest, its stored volumes (shard by shard) and dataset of a configuration, in the current folder."""
     cohort = CohortSettings.from_config(config["cohort"])
     split = SplitSettings.from_config(config["split"])
-    manifest = build_manifest(cohort, split, 0, Path("results/identities.tsv"))
+    manifest = build_manifest(cohort, split, 0, Path("results/splits.tsv"))
     write_shards(manifest, Path("results/shards"), cohort.shards)
     store = VolumeStore(Path("results/store"))
-    tables = [read_table(path, ["volume", "path", "identity", "hu"]) for path in Path("results/shards").iterdir()]
+    tables = [read_table(path, ["volume", "path", "stamp", "hu"]) for path in Path("results/shards").iterdir()]
     stored = pd.concat([preprocess_shard(rows, store, PREPROCESSING, 1) for rows in tables if len(rows)])
     made = build_dataset(manifest.volumes, stored, manifest.unmatched, cohort, split.require_positives)
     return manifest, stored.set_index("volume"), store, made
@@ -167,7 +167,7 @@ def write_rad_chestct():
 def rad_chestct(**changes):
     config = load("rad-chestct")
     split = SplitSettings.from_config(config["split"] | changes)
-    return build_manifest(CohortSettings.from_config(config["cohort"]), split, 0, Path("results/identities.tsv"))
+    return build_manifest(CohortSettings.from_config(config["cohort"]), split, 0, Path("results/splits.tsv"))
 
 
 def test_rad_chestct(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def prepare(scans, tmp_path):
 
     def make(architecture="vit3d", **changes):
         trained = load_trained(save_network(tmp_path / "best.pth", architecture, **changes), make_points())
-        rows, _ = find_scans([scans], "auto", tmp_path / "identities.tsv")
+        rows, _ = find_scans([scans], "auto")
         return trained, make_check(trained, rows, VolumeStore(tmp_path / "store"), 1)
 
     return make

@@ -21,7 +21,7 @@ def test_monai_scores_files_as_the_workflow_does(prepare, scans, tmp_path):
     trained, _ = prepare("slices2d")
     image = SimpleITK.ReadImage(scans / "turned.nii.gz")
     SimpleITK.WriteImage(image[:, ::-1], tmp_path / "itk.nrrd")  # MONAI is given it as NIfTI
-    rows, _ = find_scans([scans, tmp_path / "itk.nrrd"], "auto", tmp_path / "identities.tsv")
+    rows, _ = find_scans([scans, tmp_path / "itk.nrrd"], "auto")
     check = make_check(trained, rows, VolumeStore(tmp_path / "others"), 1)
     scores = bundle.export(trained, tmp_path, check)
     assert scores.shape == (4, 3) and np.abs(scores - check.probabilities).max() < bundle.TOLERANCE

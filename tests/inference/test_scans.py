@@ -28,16 +28,16 @@ def folder(tmp_path):
 
 
 def test_scans_of_one_name_are_all_found(folder, tmp_path):
-    rows, refused = find_scans([folder, folder / "chest.npz", tmp_path / "absent.npz"], "auto", tmp_path / "cache.tsv")
+    rows, refused = find_scans([folder, folder / "chest.npz", tmp_path / "absent.npz"], "auto")
     assert list(rows) == SCAN_COLUMNS
     assert rows["volume"].tolist() == sorted(["chest", str(folder / "p1/ct.npz"), str(folder / "p2/ct.npz"), "slices"])
-    assert rows["identity"].nunique() == 4 and set(rows["hu"]) == {"auto"}
+    assert rows["stamp"].nunique() == 4 and set(rows["hu"]) == {"auto"}
     assert refused[REFUSED[:3]].to_numpy().tolist() == [["absent", str(tmp_path / "absent.npz"), "missing"]]
 
 
 def test_a_folder_without_scans_is_refused(tmp_path):
     with pytest.raises(TableError, match="no scan in it"):
-        find_scans([tmp_path], "auto", tmp_path / "cache.tsv")
+        find_scans([tmp_path], "auto")
 
 
 def test_the_digest_of_a_folder_changes_with_its_scans_alone(folder):
@@ -57,7 +57,7 @@ def test_the_digest_of_a_folder_changes_with_its_scans_alone(folder):
 
 def test_an_added_scan_changes_one_shard(folder, tmp_path):
     def shards():
-        scans, _ = find_scans([folder], "auto", tmp_path / "cache.tsv")
+        scans, _ = find_scans([folder], "auto")
         paths = [tmp_path / f"shards/{number:02d}.tsv" for number in range(4)]
         write_scan_shards(scans, paths)
         return [path.read_text() for path in paths], scans, paths
@@ -121,7 +121,7 @@ def mixed(root):
 
 def test_every_file_is_a_scan_or_refused_and_the_cohort_sees_the_same(tmp_path):
     expected = mixed(tmp_path / "new")
-    rows, refused = find_scans([tmp_path / "new"], "auto", tmp_path / "cache.tsv")
+    rows, refused = find_scans([tmp_path / "new"], "auto")
     volumes = {os.path.relpath(path, tmp_path / "new") for path in volume_paths(tmp_path / "new")}
     assert volumes == {name for name, outcome in expected.items() if outcome == "volume"}
     named = dict(zip(refused["path"], refused["reason"], strict=True))
@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(folder, tmp_path, monkeypa
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    rows, refused = find_scans([folder], "auto", tmp_path / "cache.tsv")
+    rows, refused = find_scans([folder], "auto")
     assert len(rows) == 3
     assert refused[["path", "reason"]].to_numpy().tolist() == [[str(folder / "p1"), "unreadable"]]
     assert len(volume_paths(folder)) == 3 and "p1: cannot be looked into" in caplog.text
@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(folder, tmp_path, monkeypa
 def test_files_that_are_no_scans_are_told_of_where_nothing_else_is(tmp_path):
     (tmp_path / "LICENSE").write_text("MIT")
     with pytest.raises(TableError, match=r"no scan in it .*1 others.*LICENSE: no_scan"):
-        find_scans([tmp_path], "auto", tmp_path / "cache.tsv")
+        find_scans([tmp_path], "auto")
 
 
 @pytest.mark.parametrize(("reasons", "code"), [([], 0), ([NO_SCAN], 0), ([NO_SCAN, "archive"], 1), (["truncated"], 1)])

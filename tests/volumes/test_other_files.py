@@ -1,8 +1,6 @@
-"""Numpy archives, NRRD and MetaImage, identities, and the first thing that a user tries."""
+"""Numpy archives, NRRD and MetaImage, and the first thing that a user tries."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 
@@ -12,7 +10,6 @@ import SimpleITK
 
 from hounsfield.cli.inspect_command import main
 from hounsfield.volumes import VolumeError, read_volume
-from hounsfield.volumes.header import identity
 
 
 def test_a_numpy_archive_runs_to_inferior_posterior_and_left(tmp_path, chest):
@@ -61,35 +58,6 @@ def test_a_cut_archive_is_refused(tmp_path, chest):
     with pytest.raises(VolumeError) as error:
         read_volume(tmp_path / "trn1.npz", spacing=(1, 1, 1))
     assert error.value.reason == "truncated"
-
-
-def test_identity_follows_content_wherever_it_lies(tmp_path, chest):
-    np.savez_compressed(tmp_path / "a.npz", ct=chest)
-    np.savez_compressed(tmp_path / "b.npz", ct=chest + 1)
-    (tmp_path / "moved").mkdir()
-    shutil.copy(tmp_path / "a.npz", tmp_path / "moved/c.npz")
-    first, other, moved = (identity(tmp_path / name, tmp_path) for name in ("a.npz", "b.npz", "moved/c.npz"))
-    assert first == moved != other
-
-
-@pytest.mark.parametrize("names", [("a.mhd", "a.raw"), ("a.hdr", "a.img"), ("a.nhdr", "a.raw")])
-def test_a_header_is_another_when_its_voxels_change(tmp_path, chest, names):
-    image = SimpleITK.GetImageFromArray(chest)
-    SimpleITK.WriteImage(image, tmp_path / names[0])
-    before = identity(tmp_path / names[0], tmp_path)
-    assert identity(tmp_path / names[0], tmp_path) == before
-    voxels = tmp_path / names[1]
-    os.utime(voxels, ns=(0, voxels.stat().st_mtime_ns + 1))
-    assert identity(tmp_path / names[0], tmp_path) != before
-
-
-def test_a_folder_is_another_when_a_slice_changes(tmp_path):
-    (tmp_path / "scan").mkdir()
-    (tmp_path / "scan/1.dcm").write_bytes(b"one")
-    before = identity(tmp_path / "scan", tmp_path)
-    assert identity(tmp_path / "scan", tmp_path) == before
-    (tmp_path / "scan/2.dcm").write_bytes(b"two")
-    assert identity(tmp_path / "scan", tmp_path) != before
 
 
 def test_inspect_tells_what_is_usable_and_what_is_not(tmp_path, chest, capsys):

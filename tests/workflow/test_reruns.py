@@ -52,10 +52,10 @@ def test_a_change_in_the_page_makes_the_page(copy):
 
 def test_jobs_run_the_code_beside_the_workflow(copy):
     """And not the installed library, of which this is a copy."""
-    copy.edit("scripts/hounsfield/evaluation/score.py", '"low", "high"]', '"from", "to"]')
+    copy.edit("scripts/hounsfield/evaluation/score.py", '"low", "high", "labels"', '"from", "to", "labels"')
     target = copy.results("metrics/vit/seed0/overall.tsv")
     copy.run(target.relative_to(copy.folder))
-    assert target.read_text().startswith("metric\tvalue\tfrom\tto\n")
+    assert target.read_text().startswith("metric\tvalue\tfrom\tto\t")
 
 
 def test_the_order_of_keys_means_nothing(copy):

@@ -60,7 +60,7 @@ def gpu_jobs(project):
         moments = [
             datetime.fromisoformat(line[:19]) for line in lines if "train: started" in line or "train: finished" in line
         ]
-        gpu = re.search(r"GPU (\S+), as the scheduler gave it", path.read_text()).group(1)
+        gpu = re.search(r"GPU (\S+) of 1$", path.read_text(), flags=re.M).group(1)
         found.append((moments[0], moments[-1], gpu))
     return sorted(found)
 
@@ -144,6 +144,6 @@ def test_processes_train_together_in_an_allocation(slurm, copy, nodes):
     shown = subprocess.run(["scontrol", "show", "job"], capture_output=True, text=True, check=True).stdout
     assert f"NumNodes={nodes} " in shown
     log = copy.results("logs/train/vit/seed0.log").read_text()
-    assert "GPU 0,1, as the scheduler gave it" in log
+    assert "GPU 0,1 of 2" in log
     assert log.count("best epoch") == 1
     assert list(read_table(copy.results("models/vit/seed0/history.tsv"))["epoch"]) == [0, 1]

@@ -53,15 +53,15 @@ def export(options: argparse.Namespace) -> pd.DataFrame:
     (network,), _ = with_points(read_networks([options.model]), options.operating_points)
     trained = load_trained(options.model, network.points)
     with TemporaryDirectory(prefix="hounsfield-") as temporary:
-        rows = scans(options, settings.volumes, Path(temporary) / "identities.tsv")
+        rows = scans(options, settings.volumes)
         check = make_check(trained, rows, VolumeStore(options.store or temporary), options.threads)
         return export_model(trained, check, read_facts(options.model), settings.formats, options.output)
 
 
-def scans(options: argparse.Namespace, count: int, cache_path: Path) -> pd.DataFrame:
+def scans(options: argparse.Namespace, count: int) -> pd.DataFrame:
     """Rows of the scans to compare on. Raises TableError or ExportError if there are none."""
     if options.input:
-        rows, refused = find_scans(options.input, options.hu, cache_path)
+        rows, refused = find_scans(options.input, options.hu)
         for row in refused.itertuples():
             log.warning("%s: %s: %s", row.path, row.reason, row.detail)
         return rows

@@ -59,7 +59,7 @@ def predict(options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
     networks, thresholds = with_points(read_networks(options.model), options.operating_points)
     settings = PreprocessingSettings.from_config(networks[0].content["preprocessing"])
     with TemporaryDirectory(dir=options.output.absolute().parent, prefix=".volumes-") as temporary:
-        rows, refused = find_scans(options.input, options.hu, Path(temporary) / "identities.tsv")
+        rows, refused = find_scans(options.input, options.hu)
         store = VolumeStore(options.store or temporary)
         started = time.perf_counter()
         stored = preprocess_shard(rows, store, settings, options.threads)

@@ -5,18 +5,21 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from hounsfield.config import merged
 from hounsfield.errors import ConfigError, HounsfieldError, StoreError
+from hounsfield.layout import RunFolder
 from hounsfield.tables import read_table
-from hounsfield.volumes.preprocess import SHARD_TEXT, volume_key
+from hounsfield.volumes.preprocess import SHARD_TEXT, known_key
 from hounsfield.volumes.settings import PreprocessingSettings
-from hounsfield.volumes.store import VolumeStore
+from hounsfield.volumes.store import FORMAT, VolumeStore
 
 # A volume that is being written has a temporary name for seconds; an older one was left by a writer that died.
 ABANDONED_AFTER_S = 24 * 3600
@@ -44,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def holdings(store: VolumeStore) -> tuple[dict[str, Holding], list[str]]:
-    """What lies in the store by preprocessing setting, as JSON, and a line for each file whose header is damaged."""
+    """What lies in the store by preprocessing setting, and a line for each file whose header is damaged."""
     found: dict[str, Holding] = defaultdict(Holding)
     damaged = []
     for key in store:
@@ -53,7 +56,8 @@ def holdings(store: VolumeStore) -> tuple[dict[str, Holding], list[str]]:
         except StoreError as error:
             damaged.append(str(error))
             continue
-        holding = found[json.dumps(facts.get("preprocessing"), sort_keys=True)]
+        setting = json.dumps(facts["preprocessing"], sort_keys=True) if "preprocessing" in facts else "not recorded"
+        holding = found[setting if facts.get("format") == FORMAT else f"{setting} (by an earlier version: not used)"]
         holding.volumes += 1
         holding.bytes += store.path(key).stat().st_size
     return dict(found), damaged
@@ -73,26 +77,42 @@ def find_damage(store: VolumeStore, workers: int = 2) -> Iterator[tuple[str, str
         yield from pool.map(check, store)
 
 
-def used_keys(store: VolumeStore, config: Path) -> set[str]:
-    """Keys that the run of `config` uses: those its tables list, and those its shards and settings address.
+def read_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The configurations in `paths`; one without a name, as `hounsfield plan` writes, is laid over the one before it.
+
+    Raises ConfigError for what is no configuration of a run.
+    """
+    runs: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            block = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path}: is no configuration of a run ({error}); nothing is removed") from error
+        if "name" in block:
+            runs.append(block)
+        elif runs:
+            runs.append(merged(runs[-1], block))  # beside it: it may have been run without, too
+        else:
+            raise ConfigError(f"{path}: is no configuration of a run (it has no name); give the run's before it")
+    return runs
+
+
+def used_keys(store: VolumeStore, config: Mapping[str, Any]) -> set[str]:
+    """Keys that a run uses, for its cohort and for new scans: what its tables list, and what its shards address.
 
     Raises ConfigError if the run has no shards yet, as nothing would then be known to be in use.
     """
-    try:
-        block = yaml.safe_load(config.read_text(encoding="utf-8"))
-        name, settings = block["name"], PreprocessingSettings.from_config(block["preprocessing"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(f"{config}: is no configuration of a run ({error}); nothing is removed") from error
-    cohort = Path("results") / str(name) / "cohort"
-    shards = sorted((cohort / "shards").glob("*.tsv"))
-    if not shards:
-        raise ConfigError(f"{cohort}/shards: no tables of the run that {config} names; make its manifest first")
+    run = RunFolder(Path("results", str(config["name"])))
+    settings = PreprocessingSettings.from_config(config.get("preprocessing", {}))
+    if not any(run.shard("*").parent.glob("*.tsv")):
+        raise ConfigError(f"{run.shard('*').parent}: no tables of the run {config['name']}; make its manifest first")
     keys = set()
-    for shard in shards:
-        for row in read_table(shard, text=SHARD_TEXT).to_dict("records"):
-            keys.add(volume_key(row, store, settings))
-    for table in [*cohort.glob("stored/*.tsv"), *cohort.glob("dataset.tsv")]:
-        keys |= set(read_table(table, text=["key"])["key"])
+    for folder in (run.cohort("dataset").parent, *run.path.glob("inference/*")):
+        for shard in folder.glob("shards/*.tsv"):
+            for row in read_table(shard, text=SHARD_TEXT).to_dict("records"):
+                keys |= {known_key(row, store, settings)} - {None}
+        for table in [*folder.glob("stored/*.tsv"), *folder.glob("dataset.tsv")]:
+            keys |= set(read_table(table, text=["key"])["key"])
     return keys
 
 
@@ -100,15 +120,15 @@ def unused(store: VolumeStore, used: set[str]) -> list[Path]:
     """Files of volumes that are not in `used`, and those that writers left behind when they died."""
     files = [store.path(key) for key in store if key not in used]
     now = time.time()
-    partial = [path for path in store.root.glob("??/.partial-*") if now - path.stat().st_mtime > ABANDONED_AFTER_S]
-    return files + partial
+    partial = [*store.root.glob("??/.partial-*"), *store.sources.root.glob("??/.partial-*")]
+    return files + [path for path in partial if now - path.stat().st_mtime > ABANDONED_AFTER_S]
 
 
 def _list(store: VolumeStore, options: argparse.Namespace) -> int:
     found, damaged = holdings(store)
     print(f"{'volumes':>8} {'GB':>9} {'MB each':>8}  preprocessing")
     for setting, holding in sorted(found.items()):
-        print(_holding_line(holding, "not recorded" if setting == "null" else setting))
+        print(_holding_line(holding, setting))
     total = Holding(sum(h.volumes for h in found.values()), sum(h.bytes for h in found.values()))
     print(_holding_line(total, f"in {store.root}"))
     return _report(damaged)
@@ -129,7 +149,7 @@ def _verify(store: VolumeStore, options: argparse.Namespace) -> int:
 
 
 def _prune(store: VolumeStore, options: argparse.Namespace) -> int:
-    used = set().union(*(used_keys(store, config) for config in options.config))
+    used = set().union(*(used_keys(store, config) for config in read_runs(options.config)))
     files = unused(store, used)
     size = sum(path.stat().st_size for path in files)
     print(f"{len(files)} files, {size / 1e9:.3f} GB, are used by none of {_names(options.config)}")
@@ -166,7 +186,13 @@ def _parser() -> argparse.ArgumentParser:
         if run is _verify:
             command.add_argument("--workers", type=int, default=2, help="threads")
         if run is _prune:
-            command.add_argument("--config", type=Path, nargs="+", required=True, help="every config that is in use")
+            command.add_argument(
+                "--config",
+                type=Path,
+                nargs="+",
+                required=True,
+                help="every config in use, each before what is laid over it",
+            )
             command.add_argument("--yes", action="store_true", help="remove them")
     return parser
 

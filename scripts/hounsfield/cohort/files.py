@@ -12,9 +12,8 @@ import pandas as pd
 from hounsfield.cohort.sources import SUFFIXES, is_writable_name, volume_name
 from hounsfield.errors import TableError
 from hounsfield.progress import progress
-from hounsfield.tables import read_table, write_table
-from hounsfield.volumes.header import identity
 from hounsfield.volumes.signatures import is_slice
+from hounsfield.volumes.sources import look_at
 from hounsfield.volumes.volume import VolumeError
 
 log = logging.getLogger(__name__)
@@ -81,15 +80,6 @@ def _is_writable(path: str) -> bool:
     return is_writable_name(path)
 
 
-def stamp(path: str | os.PathLike) -> str:
-    """Size and time of a file; nothing of a folder.
-
-    A folder's time tells of files that come and go, not of files that are written over: it is looked at each time.
-    """
-    status = os.stat(path)
-    return "" if os.path.isdir(path) else f"{status.st_size} {status.st_mtime_ns}"
-
-
 def template_paths(template: str, root: str | os.PathLike, table: pd.DataFrame) -> list[str | None]:
     """The path that `template`, such as "{split}/{volume}.nii.gz", gives for each row; None if nothing is there.
 
@@ -112,30 +102,16 @@ def template_paths(template: str, root: str | os.PathLike, table: pd.DataFrame) 
     return list(_in_threads(_existing, paths, "paths"))
 
 
-def identities(paths: Sequence[str], root: str, cache_path: str | os.PathLike) -> list[str | VolumeError]:
-    """Identity of each path, or why it has none, reading only files that changed since `cache_path` was written."""
-    known = {}
-    if os.path.exists(cache_path):
-        table = read_table(cache_path, text=["path", "stamp", "identity"])
-        known = {(row.path, row.stamp): row.identity for row in table.itertuples()}
+def stamps(paths: Sequence[str]) -> list[str | VolumeError]:
+    """What tells whether each path's files changed, or why it cannot be read; see `volumes.sources`."""
 
-    def look_up(path: str) -> tuple[str, str | VolumeError]:
+    def look(path: str) -> str | VolumeError:
         try:
-            now = stamp(path) if os.path.exists(path) else ""
-            if now and (path, now) in known:
-                return now, known[path, now]
-            return now, identity(path, root)
+            return look_at(path).stamp
         except VolumeError as error:
-            return "", error
-        except OSError as error:
-            return "", VolumeError("unreadable", f"{error.strerror or error}; correct the file's permissions", path)
+            return error
 
-    found = list(_in_threads(look_up, paths, "identities"))
-    rows = [(path, *entry) for path, entry in zip(paths, found, strict=True) if entry[0]]
-    write_table(pd.DataFrame(rows, columns=["path", "stamp", "identity"]), cache_path)
-    fresh = sum((path, now) not in known for path, (now, _) in zip(paths, found, strict=True))
-    log.info("%d files, %d of them new or changed", len(paths), fresh)
-    return [entry[1] for entry in found]
+    return list(_in_threads(look, paths, "files"))
 
 
 def _existing(path: str) -> str | None:
@@ -156,5 +132,5 @@ def files_digest(folder: str | os.PathLike) -> str:
     """Hex digest that changes when a scan below `folder` comes, goes or is written over; no file is opened."""
     digest = hashlib.blake2b(digest_size=16)
     for path in volume_paths(folder):
-        digest.update(f"{path}\0{stamp(path) or identity(path, folder)}\0".encode())
+        digest.update(f"{path}\0{look_at(path).stamp}\0".encode())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ import pandas as pd
 from hounsfield.cohort.checks import check_patients, check_positives, check_share
 from hounsfield.cohort.dataset import splits_of_fold
 from hounsfield.cohort.facts import FACTS, header_facts
-from hounsfield.cohort.files import identities
+from hounsfield.cohort.files import stamps
 from hounsfield.cohort.labels import parse_labels, read_mapping
 from hounsfield.cohort.matching import (
     Unmatched,
@@ -33,8 +33,8 @@ from hounsfield.tables import write_table
 
 log = logging.getLogger(__name__)
 
-NAMES = ["volume", "path", "scan", "patient", "split", "shard", "identity"]
-SHARD_COLUMNS = ["volume", "path", "identity", "hu", *FACTS]
+NAMES = ["volume", "path", "scan", "patient", "split", "shard", "stamp"]
+SHARD_COLUMNS = ["volume", "path", "stamp", "hu", *FACTS]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Manifest:
     hu: str = "auto"
 
 
-def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, cache_path: str | os.PathLike) -> Manifest:
+def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, memory: str | os.PathLike) -> Manifest:
     """Match tables with files, and split the patients.
 
-    `cache_path` remembers the files' identities, and a table beside it (or `split.file`) the splits.
+    memory: the table that remembers the patients' splits, unless `split.file` names one.
     Raises TableError or ConfigError for what the settings say to stop at, before a voxel is read.
     """
     unmatched = Unmatched()
@@ -64,15 +64,14 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, cach
     table = add_groups(table, cohort).reset_index(drop=True)
     _check_columns(table, cohort, split)
     table = match_files(table, cohort, unmatched)
-    table = _with_identities(table, cohort, unmatched, cache_path)
+    table = _with_stamps(table, unmatched)
     subgroups = {name: table[column] for name, column in cohort.subgroups.items()}
     given = table[split.column] if split.column is not None else None
     facts = header_facts(table, cohort)
     table = add_patients(table, cohort).drop(columns=list(FACTS), errors="ignore").join(facts)
     for step in (drop_unmeasured, drop_contradicting):
         table = step(table, cohort, unmatched)
-    memory = split.file or Path(cache_path).with_name("splits.tsv")
-    table = table.assign(split=_splits(table, given, cohort, split, seed, memory))
+    table = table.assign(split=_splits(table, given, cohort, split, seed, split.file or memory))
     table = table.assign(shard=shards_of(table["patient"], cohort.shards)).sort_values("volume")
     check_patients(table)
     lost = unmatched.table()
@@ -170,15 +169,13 @@ def _check_columns(table: pd.DataFrame, cohort: CohortSettings, split: SplitSett
             )
 
 
-def _with_identities(
-    table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched, cache_path: str | os.PathLike
-) -> pd.DataFrame:
-    found = identities(table["path"].tolist(), cohort.volumes, cache_path)
+def _with_stamps(table: pd.DataFrame, unmatched: Unmatched) -> pd.DataFrame:
+    found = stamps(table["path"].tolist())
     good = [isinstance(entry, str) for entry in found]
     for volume, entry in zip(table["volume"], found, strict=True):
         if not isinstance(entry, str):
             unmatched.add([volume], entry.reason, entry.detail)
-    return table.assign(identity=found)[good]
+    return table.assign(stamp=found)[good]
 
 
 def _splits(

@@ -14,7 +14,7 @@ SPLITS = ("train", "val", "test")
 CT_RATE_NAMES = r"(?P<scan>(?P<patient>[a-z]+_\d+)_[a-z]+)_(?P<recon>\d+)"
 # Columns of the workflow's own tables, which a pathology must not be named like.
 SPACING = ("spacing_z", "spacing_y", "spacing_x")
-OWN_COLUMNS = ("volume", "path", "scan", "patient", "split", "shard", "identity", "slope", "intercept", *SPACING, "key")
+OWN_COLUMNS = ("volume", "path", "scan", "patient", "split", "shard", "stamp", "slope", "intercept", *SPACING, "key")
 POLICIES = {
     "duplicate_rows": ("stop", "exclude"),
     "label_conflicts": ("stop", "exclude"),

@@ -10,28 +10,25 @@ import numpy as np
 import pandas as pd
 
 from hounsfield.cohort.facts import FACTS
-from hounsfield.cohort.files import identities, is_image_name, volumes_in, walk
+from hounsfield.cohort.files import is_image_name, stamps, volumes_in, walk
 from hounsfield.cohort.manifest import shards_of, write_if_changed
 from hounsfield.cohort.sources import SUFFIXES, is_writable_name, volume_name
 from hounsfield.errors import TableError, one_line
-from hounsfield.volumes.read import files_beside
+from hounsfield.volumes.read import files_of
 from hounsfield.volumes.signatures import foreign, has_dicom_magic, is_slice, start_of, zip_content
 from hounsfield.volumes.volume import VolumeError
 
-SCAN_COLUMNS = ["volume", "path", "identity", "hu", *FACTS]
+SCAN_COLUMNS = ["volume", "path", "stamp", "hu", *FACTS]
 FINDINGS = ["volume", "pathology", "probability", "threshold", "finding"]
 REFUSED = ["volume", "path", "reason", "detail"]
 NO_SCAN = "no_scan"  # of a file that lies among scans, and does not look like one
 
 
-def find_scans(
-    inputs: Sequence[str | os.PathLike], hu: str, cache_path: str | os.PathLike
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def find_scans(inputs: Sequence[str | os.PathLike], hu: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """SCAN_COLUMNS of each scan below `inputs` (files, or folders to look through), and REFUSED of all else there.
 
     Each file is a scan or part of one, or is refused; those that begin with a dot are passed over. Scans of one name
-    are named by their paths. `cache_path` remembers the files' identities. Raises TableError if there is no scan at
-    all.
+    are named by their paths. Raises TableError if there is no scan at all.
     """
     found = [_found(Path(given)) for given in inputs]
     paths = list(dict.fromkeys(path for volumes, _ in found for path in volumes))
@@ -43,7 +40,7 @@ def find_scans(
     named = sorted((volume_name(path) if shared[volume_name(path)] == 1 else path, path) for path in paths)
     rows: list[list] = []
     refused = [[volume_name(path), path, error.reason, error.detail] for path, error in others.items()]
-    for (name, path), found in zip(named, identities([path for _, path in named], "/", cache_path), strict=True):
+    for (name, path), found in zip(named, stamps([path for _, path in named]), strict=True):
         if isinstance(found, str):
             rows.append([name, path, found, hu, *[np.nan] * len(FACTS)])
         else:
@@ -105,8 +102,8 @@ def _beside(folder: tuple[str, list[str]], volumes: set[str]) -> list[VolumeErro
 
 def _parts(path: str) -> list[Path]:
     try:
-        return files_beside(path)
-    except OSError:
+        return files_of(path)
+    except (OSError, VolumeError):
         return []  # reading it will say why
 
 

@@ -16,7 +16,6 @@ from hounsfield.cohort.dataset import splits_of_fold
 from hounsfield.cohort.manifest import Manifest, build_manifest
 from hounsfield.cohort.settings import CohortSettings, SplitSettings
 from hounsfield.errors import TableError
-from hounsfield.files import atomic_write
 from hounsfield.progress import progress
 from hounsfield.volumes.preprocess import reading_settings
 from hounsfield.volumes.read import read_volume
@@ -27,8 +26,6 @@ log = logging.getLogger(__name__)
 BODY_HU = -500  # halfway between air and soft tissue
 LOOK_MM = 4.0  # the body's box is looked for on voxels of about this size
 REGION_MM = 150.0  # what is narrower was cut out of a scan, and has no outline of a body
-# Undeclared tables of the run, which decide and speed up the same manifest here.
-REMEMBERED = ("splits.tsv", "identities.tsv")
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,11 @@ def read_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, resul
     Raises what `build_manifest` raises.
     """
     with TemporaryDirectory() as folder:
-        for name in REMEMBERED:
-            source = Path(split.file) if split.file and name == "splits.tsv" else results / "cohort" / name
-            if source.exists():
-                with atomic_write(Path(folder, name)) as partial:
-                    partial.write_bytes(source.read_bytes())
-        return build_manifest(cohort, replace(split, file=None), seed, Path(folder, "identities.tsv"))
+        memory = Path(folder, "splits.tsv")
+        remembered = Path(split.file) if split.file else results / "cohort" / "splits.tsv"
+        if remembered.exists():
+            memory.write_bytes(remembered.read_bytes())
+        return build_manifest(cohort, replace(split, file=None), seed, memory)
 
 
 def survey(

@@ -16,6 +16,7 @@ from hounsfield.tables import read_dataset
 from hounsfield.training.data import ALONE, VolumeBatches
 from hounsfield.training.distributed import World
 from hounsfield.training.settings import TrainingSettings
+from hounsfield.volumes.remake import store_of_run
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
 
@@ -50,7 +51,7 @@ class TrainingJob:
             directory=Path(spec["directory"]),
             dataset=read_dataset(spec["dataset"]),
             pathologies=tuple(spec["pathologies"]),
-            store=VolumeStore(spec["store"]),
+            store=store_of_run(spec, spec["dataset"]),
             preprocessing=PreprocessingSettings.from_config(spec["preprocessing"]),
             training=TrainingSettings.from_config(spec["training"]),
             **{name: spec[name] for name in ("block", "seed", "code", "threads", "tracking")},

@@ -134,15 +134,14 @@ def _number(text: str) -> float:
 def _bytes_held(fields: dict[str, str], end: int, path: Path) -> int | None:
     """Bytes of voxels in the file, unpacked once by ourselves, as ITK compares neither checksum nor length.
 
-    None where the header leaves out some of them, or names a list of files or a missing one: ITK reads the first and
-    names the second.
+    None where the header says to leave out some of them.
     """
     detached = _data_file(fields, path)
     file, start = detached or path, 0 if detached else end
     encoding = fields.get("encoding", "raw").lower()
     kind = GZIP if encoding in ("gzip", "gz") else ZLIB if fields.get("compresseddata", "").lower() == "true" else None
     skipped = any(fields.get(name, "0") != "0" for name in ("headersize", "byte skip", "line skip"))
-    if not file.is_file() or (kind is None and (skipped or encoding != "raw")):
+    if kind is None and (skipped or encoding != "raw"):
         return None
     if kind is None:
         return file.stat().st_size - start
@@ -156,14 +155,33 @@ def _bytes_held(fields: dict[str, str], end: int, path: Path) -> int | None:
 
 
 def data_files(path: Path) -> list[Path]:
-    """The file beside a NRRD or MetaImage header that it names for its voxels. Raises OSError."""
+    """The file beside a NRRD or MetaImage header that it names for its voxels. Raises VolumeError, OSError."""
     named = _data_file(_fields(path)[0], path)
-    return [] if named is None or not named.is_file() else [named]
+    return [] if named is None else [named]
 
 
 def _data_file(fields: dict[str, str], path: Path) -> Path | None:
-    named = next((fields[name] for name in DATA_FIELDS if name in fields), "LOCAL")
-    return None if named == "LOCAL" else path.with_name(Path(named).name)
+    """The one file of voxels beside the header; None if they follow the header.
+
+    A header comes from a stranger: what it names elsewhere, a pipe or a device is not opened. Raises VolumeError.
+    """
+    given = {fields[name] for name in DATA_FIELDS if name in fields} or {"LOCAL"}
+    if len(given) > 1:
+        raise VolumeError("damaged", f"its header names two files of voxels ({', '.join(sorted(given))[:80]})", path)
+    named = given.pop()
+    if named.upper() == "LOCAL":
+        return None
+    if named.upper().startswith("LIST") or "%" in named:
+        detail = f"its voxels lie in several files ({named[:60]}); write them as one"
+        raise VolumeError("several_files", detail, path)
+    file = path.parent / named
+    if Path(named).name != named:
+        raise VolumeError("elsewhere", f"its voxels lie in {named[:200]!r}; put that file beside the header", path)
+    if not file.exists():
+        raise VolumeError("missing_data", f"there is no {named} beside it; put both in one folder", path)
+    if not file.is_file():
+        raise VolumeError("not_a_file", f"{named} is a pipe, a socket or a device; fetch it again", path)
+    return file
 
 
 def _unpack(path: Path, start: int, kind: int) -> int:

@@ -10,7 +10,7 @@ from hounsfield.errors import ConfigError, one_line
 from hounsfield.volumes.arrays import data_files, read_itk, read_npz
 from hounsfield.volumes.dicom import UNREADABLE, read_dicom
 from hounsfield.volumes.hu import Rescale
-from hounsfield.volumes.nifti import image_path, read_nifti
+from hounsfield.volumes.nifti import header_path, image_path, read_nifti
 from hounsfield.volumes.signatures import foreign, has_dicom_magic, is_bare_dataset, start_of
 from hounsfield.volumes.volume import Volume, VolumeError
 
@@ -42,13 +42,16 @@ def read_volume(
         raise VolumeError("damaged", f"cannot be read ({one_line(error)}); fetch it again", path) from error
 
 
-def files_beside(path: str | os.PathLike) -> list[Path]:
-    """Files that hold the voxels of the header at `path`, such as the .raw of an .mhd. Raises OSError."""
-    path = Path(path)
+def files_of(path: str | os.PathLike) -> list[Path]:
+    """The file at `path`, and the one beside it that it needs: the .raw of an .mhd, the .hdr of an .img.
+
+    Raises VolumeError for a header that names something else, and OSError.
+    """
+    path = header_path(Path(path))
     if path.suffix.lower() in (".mhd", ".mha", ".nhdr", ".nrrd"):
-        return data_files(path)
+        return [path, *data_files(path)]
     image = image_path(path)
-    return [] if image is None else [image]
+    return [path] if image is None else [path, image]
 
 
 def _read(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None) -> Volume:

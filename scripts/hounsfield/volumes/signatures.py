@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 DICOM_MAGIC = b"DICM"
@@ -88,10 +89,23 @@ def is_cut_slice(path: str | os.PathLike, start: bytes) -> bool:
     return bool(start) and not any(start[: PREAMBLE_BYTES + len(DICOM_MAGIC)]) and is_named_as_slice(path)
 
 
-def slice_files(folder: str | os.PathLike) -> list[Path]:
-    """Files among which a volume's slices are: those of the folder itself, or of all below where it holds no slice."""
-    own = sorted(file for file in Path(folder).iterdir() if not file.is_dir())
-    return own if any(map(is_slice, own)) else sorted(file for file in Path(folder).rglob("*") if not file.is_dir())
+def files_below(folder: str | os.PathLike) -> list[Path]:
+    """All files of a folder and of those below it, which are no links. Raises OSError."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return sorted(Path(top, name) for top, _, names in os.walk(folder, onerror=fail) for name in names)
+
+
+def slice_files(folder: str | os.PathLike, below: Sequence[Path] | None = None) -> list[Path]:
+    """Files among which a volume's slices are: those of the folder itself, or of all below where it holds no slice.
+
+    below: `files_below(folder)`, where that is known.
+    """
+    below = files_below(folder) if below is None else list(below)
+    own = [file for file in below if file.parent == Path(folder)]
+    return own if any(map(is_slice, own)) else below
 
 
 def stand_in(start: bytes) -> str | None:

@@ -21,9 +21,10 @@ from isal import isal_zlib
 from hounsfield.config import canonical
 from hounsfield.errors import StoreError
 from hounsfield.files import atomic_write
+from hounsfield.volumes.sources import SourceIndex
 
 # Raise it when the same input and settings would give other voxels or another layout.
-FORMAT = 3
+FORMAT = 4
 MAGIC = b"HFSTORE1"
 CHUNK = 2**20  # bytes that are decompressed at once
 
@@ -55,10 +56,11 @@ class VolumeStore:
 
     def __init__(self, root: str | os.PathLike):
         self.root = Path(root)
+        self.sources = SourceIndex(self.root / "sources")
 
-    def key(self, identity: str, reading: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:
-        """Address of the volume read from the file with `identity`, under canonical settings."""
-        parts = {"identity": identity, "reading": reading, "preprocessing": preprocessing, "format": FORMAT}
+    def key(self, content: str, reading: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:
+        """Address of the volume whose files have the digest `content`, under canonical settings."""
+        parts = {"content": content, "reading": reading, "preprocessing": preprocessing, "format": FORMAT}
         text = json.dumps(canonical(parts), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -73,6 +75,10 @@ class VolumeStore:
         """Keys of all volumes in the store."""
         return (path.stem for path in sorted(self.root.glob("??/*.ct")))
 
+    def is_of_earlier_version(self) -> bool:
+        """Whether the store holds volumes, and none that this version has written."""
+        return not self.sources.root.exists() and any(True for _ in self.root.glob("??/*.ct"))
+
     def write(self, key: str, voxels: np.ndarray, facts: Mapping[str, Any] | None = None) -> str:
         """Store `voxels` (z, y, x), return the digest of their values; `facts` about the source go into the header.
 
@@ -82,8 +88,9 @@ class VolumeStore:
         frame = compress(voxels)
         digest = voxel_digest(voxels)
         header = dict(facts or {}) | {"key": key, "digest": digest, "crc": isal_zlib.crc32(frame), "bytes": len(frame)}
-        header |= {"shape": list(voxels.shape), "dtype": voxels.dtype.str}
+        header |= {"shape": list(voxels.shape), "dtype": voxels.dtype.str, "format": FORMAT}
         text = json.dumps(header, sort_keys=True).encode()
+        self.sources.root.mkdir(parents=True, exist_ok=True)  # which tells this version's stores
         with atomic_write(self.path(key)) as partial, open(partial, "wb") as file:
             file.writelines([MAGIC, struct.pack("<II", len(text), isal_zlib.crc32(text)), text, frame])
         return digest
@@ -123,18 +130,6 @@ class VolumeStore:
                 raise self._damaged(key)
         return facts
 
-    def read_crop(self, key: str, crop: tuple[slice, slice, slice]) -> np.ndarray:
-        """Voxels within `crop` (z, y, x; no steps), decompressing only its planes; header checked, voxels not."""
-        with self._opened(key) as file:
-            facts = self._header(key, file)
-            start = file.tell()
-        frame = blosc2.open(str(self.path(key)), mode="r", offset=start)
-        first, last, _ = crop[0].indices(facts["shape"][0])
-        planes = np.empty((max(last - first, 0), *facts["shape"][1:]), facts["dtype"])
-        per_plane = planes[:1].size
-        frame.get_slice(first * per_plane, last * per_plane, out=planes)
-        return planes[:, *crop[1:]]
-
     def _verified(self, key: str) -> tuple[dict[str, Any], memoryview]:
         with self._opened(key) as file:
             facts = self._header(key, file)
@@ -165,14 +160,10 @@ class VolumeStore:
             raise self._missing(key) from None
 
     def _missing(self, key: str) -> StoreError:
-        return StoreError(
-            f"{self.path(key)}: the stored volume is missing; remove the cohort/stored tables to have it remade"
-        )
+        return StoreError(f"{self.path(key)}: the stored volume is missing")
 
     def _damaged(self, key: str, how: str = "its checksum or length is wrong") -> StoreError:
-        return StoreError(
-            f"{self.path(key)}: the stored volume is damaged ({how}); remove it and the cohort/stored tables"
-        )
+        return StoreError(f"{self.path(key)}: the stored volume is damaged ({how})")
 
 
 def compress(voxels: np.ndarray) -> bytes:
