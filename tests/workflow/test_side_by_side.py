@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +58,27 @@ def test_the_same_cohort_twice_at_once_ends_as_once(finished, new_project, tiny_
     alone = {path: content for path, content in project.contents().items() if "comparison" not in path}
     assert "metrics/vit/seed0/overall.tsv" in alone
     assert alone == {path: finished.contents()[path] for path in alone}
+
+
+def test_another_configuration_of_the_same_name_waits_its_turn(finished, copy):
+    """It stops before it touches anything; what it would have made is there once the first has ended."""
+    copy.config["models"] = {"vit": copy.config["models"]["vit"] | {"training": {"epochs": 400}}}
+    shutil.rmtree(copy.folder / "results/.runs")  # what the finished run claimed
+    first = copy.start("results/tiny/models/vit/seed0/best.pth")
+    deadline = time.monotonic() + 120
+    while not list((copy.folder / "results/.runs").glob("*.run")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    copy.config["seeds"] = [1]
+    told = copy.run(check=False)
+    assert "'tiny' is at work by another configuration" in told and "Traceback" not in told
+    assert not copy.results("models/vit/seed1").exists() and not copy.results("logs/train/vit/seed1.log").exists()
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    copy.config["models"]["vit"].pop("training")
+    copy.config["seeds"] = [0]
+    copy.run("results/tiny/metrics/vit/seed0/overall.tsv")
+    table = "metrics/vit/seed0/overall.tsv"
+    assert copy.results(table).read_bytes() == finished.results(table).read_bytes()
 
 
 def test_a_clock_set_back_is_named_and_its_files_can_be_brought_back(finished, copy):

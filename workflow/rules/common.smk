@@ -37,6 +37,7 @@ from hounsfield.config import (
 )
 from hounsfield.errors import HounsfieldError
 from hounsfield.provenance import code_digest
+from hounsfield.runs import claim_run
 from hounsfield.tuning.space import check_tuning
 
 # Where results lie in object storage, only Snakemake knows what is there.
@@ -81,6 +82,19 @@ SCORED = MODELS + BASELINES
 SEEDS = config["seeds"]
 NODES = config["training"].get("nodes", 1)
 SHARDS = [f"{number:02d}" for number in range(config["cohort"]["shards"])]
+
+
+CLAIMED = []
+
+
+def claim():
+    """Hold the run's name for this configuration until this process ends."""
+    if REMOTE:  # where no lock can be held
+        return
+    try:
+        CLAIMED.append(claim_run("results", config))
+    except HounsfieldError as error:
+        raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:
