@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from hounsfield.config import deciding, merged
 from hounsfield.devices import lease_devices
 from hounsfield.job import run_job
 from hounsfield.training.launch import launch
@@ -18,7 +19,7 @@ def main(snakemake):
         "pathologies": snakemake.params.pathologies,
         "store": snakemake.config["store"],
         "preprocessing": snakemake.params.preprocessing,
-        "training": snakemake.params.training,
+        "training": neutral_settings(snakemake.config, snakemake.wildcards.model) | snakemake.params.training,
         "block": snakemake.params.model,
         "seed": int(snakemake.wildcards.seed),
         "code": snakemake.params.code,
@@ -31,6 +32,12 @@ def main(snakemake):
     if directory != results:
         for path in map(Path, snakemake.output):
             shutil.copyfile(directory / path.name, path)
+
+
+def neutral_settings(config, model):
+    """What of the training block changes no result, and so is no parameter."""
+    block = merged(config["training"], config["models"][model].get("training", {}))
+    return {key: value for key, value in block.items() if key not in deciding(block, "training")}
 
 
 def checkpoint_folder(config, wildcards):

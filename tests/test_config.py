@@ -16,6 +16,7 @@ from hounsfield.config import (
     canonical,
     check_config,
     check_input,
+    check_starts,
     check_tables,
     check_trained,
     complete_config,
@@ -294,3 +295,18 @@ def test_a_folder_of_new_scans_must_be_one_that_results_can_be_named_after(tmp_p
     (tmp_path / "a {b}").mkdir()
     with pytest.raises(ConfigError, match=r"rename 'a \{b\}'"):
         check_input({"input": str(tmp_path / "a {b}")})
+
+
+def test_files_that_training_starts_from_are_there_before_any_work(tmp_path):
+    first = tmp_path / "vit-seed0-last.pth"
+    first.write_bytes(b"")
+    block = {"architecture": "vit3d", "variant": "tiny"}
+    template = str(tmp_path / "{model}-seed{seed}-last.pth")
+    config = {"models": {"vit": block}, "training": {"continue_from": template}, "seeds": [0]}
+    check_starts(config)
+    with pytest.raises(ConfigError, match=r"models\.vit\.training\.continue_from: there is no file .*vit-seed1-last"):
+        check_starts(config | {"seeds": [0, 1]})
+    with pytest.raises(ConfigError, match=r"models\.vit\.weights: there is no file nowhere\.pth"):
+        check_starts({"models": {"vit": block | {"weights": "nowhere.pth"}}})
+    with pytest.raises(ConfigError, match="not both"):
+        check_starts(config | {"models": {"vit": block | {"weights": str(first)}}})

@@ -17,7 +17,7 @@ held = claim_run('{}', {})
 print("held", flush=True)
 time.sleep({})
 """
-CONFIG = {"name": "run", "seeds": [0], "store": "a", "wandb": {"mode": "offline"}}
+CONFIG = {"name": "run", "models": {}, "seeds": [0], "store": "a", "wandb": {"mode": "offline"}}
 
 
 def test_the_same_configuration_may_work_twice_whatever_store_it_names(tmp_path):

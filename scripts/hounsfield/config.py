@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,23 @@ from jsonschema.exceptions import ValidationError
 
 from hounsfield.errors import ConfigError
 from hounsfield.layout import RunFolder
+
+# Keys that decide no result, but how fast, where and by how many it is made: a change of one retrains nothing.
+# Whatever is not listed decides. (Of several GPUs, sums are rounded in another order.)
+NEUTRAL = (
+    "checkpoints",
+    "external",
+    "input",
+    "internal",
+    "store",
+    "threads",
+    "wandb",
+    "training.cache_gb",
+    "training.checkpoint_minutes",
+    "training.gpu",
+    "training.nodes",
+    "tune.workers",
+)
 
 
 def config_schema() -> dict[str, Any]:
@@ -50,8 +67,27 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
             raise ConfigError(
                 f"config: models.{name}: training.freeze would keep random parts; give `weights`, or no freeze"
             )
+    check_starts(config)
     if config.get("external") and config.get("input"):
         raise ConfigError("config: input: new scans are scored without external; give one of the two")
+
+
+def check_starts(config: dict[str, Any]) -> None:
+    """Raise ConfigError if the files that a training starts from are not there, or if a model has two of them."""
+    for name, block in config["models"].items():
+        again = merged(config.get("training", {}), block.get("training", {})).get("continue_from")
+        if again and block.get("weights"):
+            raise ConfigError(f"config: models.{name}: give `weights` or training.continue_from, not both")
+        for seed in config.get("seeds", [0]):
+            starts = {"weights": block.get("weights"), "training.continue_from": start_of(again, name, seed)}
+            for key, path in starts.items():
+                if path and not is_address(path) and not Path(path).is_file():
+                    raise ConfigError(f"config: models.{name}.{key}: there is no file {path}; give a checkpoint")
+
+
+def start_of(path: str | None, model: str, seed: int | str) -> str | None:
+    """A model's own file of a path that may hold {model} and {seed}."""
+    return path and path.replace("{model}", model).replace("{seed}", str(seed))
 
 
 def check_tables(config: dict[str, Any]) -> None:
@@ -140,6 +176,23 @@ def check_trained(config: dict[str, Any], key: str, root: str = "results") -> No
         raise ConfigError(
             f"config: external: {root}/{config['name']} holds networks trained on that cohort; give it another name"
         )
+
+
+def deciding(block: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """`block` without the keys that decide no result (NEUTRAL).
+
+    place: where the block stands in the configuration, such as "training", which a model may have of its own.
+    """
+    within = f"{place}." if place else ""
+    left = {key: value for key, value in block.items() if within + key not in NEUTRAL}
+    if place:
+        return left
+    left |= {key: deciding(left[key], key) for key in ("training", "tune") if key in left}
+    return left | {"models": {name: _deciding_of_model(model) for name, model in left["models"].items()}}
+
+
+def _deciding_of_model(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {**block, "training": deciding(block["training"], "training")} if "training" in block else dict(block)
 
 
 def canonical(value: Any) -> Any:

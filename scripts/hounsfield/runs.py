@@ -10,13 +10,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from hounsfield.config import canonical
+from hounsfield.config import canonical, deciding
 from hounsfield.errors import ConfigError
 from hounsfield.locks import locked, try_lock
 
 CLAIMS = ".runs"
-# Keys that say nothing of what lies in results/{name}: several runs may differ in them at once.
-FREE_KEYS = ("store", "wandb", "threads", "checkpoints", "input", "external", "internal")
 
 
 def claim_run(results: str | os.PathLike, config: Mapping[str, Any]) -> AbstractContextManager:
@@ -46,9 +44,8 @@ def claim_run(results: str | os.PathLike, config: Mapping[str, Any]) -> Abstract
 
 
 def digest_of(config: Mapping[str, Any]) -> str:
-    """Digest of the keys that decide what lies in the run's folder."""
-    deciding = {key: value for key, value in config.items() if key not in FREE_KEYS}
-    text = json.dumps(canonical(deciding), sort_keys=True, default=str)
+    """Digest of what decides the results."""
+    text = json.dumps(canonical(deciding(config)), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -66,7 +66,7 @@ def test_hu_stay_whole_unless_the_disk_is_too_small():
 
 
 def test_the_cache_holds_the_training_split_or_what_a_job_can_spare():
-    assert rules.cache_gb(1e9, CPU, 1).value == 2.5  # half of it is for validation
+    assert rules.cache_gb(1e9, CPU, 1).value == 1.5
     assert rules.cache_gb(1e6, CPU, 1).value == 0.5
     assert rules.cache_gb(100e9, CPU, 1).value == 6
     assert rules.cache_gb(100e9, Machine(8, 8e9, 1e12), 1).value == 3

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hounsfield.config import NEUTRAL
 from hounsfield.tables import read_table
 from hounsfield.training import trainer
 from hounsfield.training.checkpoints import load_checkpoint
@@ -55,7 +56,8 @@ SHOWN_BELOW = {
     *("epochs", "early_stopping.metric", "early_stopping.patience", "early_stopping.min_delta"),
     *("amp", "compile", "channels_last", "checkpoint_minutes", "cache_gb", "test_time_flip"),
     *("gpu", "nodes"),  # in test_distributed.py and workflow/test_slurm.py
-    "gradient_checkpointing",  # in test_recompute.py
+    "gradient_checkpointing",  # in test_activation_checkpointing.py
+    "continue_from",  # in test_trainer.py
 }
 
 
@@ -67,6 +69,23 @@ def with_key(settings, key, value):
 def weights(job):
     train_model(job)
     return load_checkpoint(job.directory / "final.pth")["weights"]
+
+
+def test_each_key_is_of_the_fingerprint_unless_it_decides_no_result(make_job):
+    neutral = {key.removeprefix("training.") for key in NEUTRAL if key.startswith("training.")}
+    assert neutral <= set(TrainingSettings.__dataclass_fields__)
+    blocks = {"augmentation": AugmentationSettings, "loss": LossSettings, "early_stopping": EarlyStoppingSettings}
+    usual = make_job({"batch_size": 4})
+    for field in dataclasses.fields(TrainingSettings):
+        if field.name == "continue_from":
+            continue  # what the file holds decides: in test_trainer.py
+        values = dataclasses.asdict(getattr(usual.training, field.name)) if field.name in blocks else {None: None}
+        for name in values:
+            before = getattr(usual.training, field.name)
+            after = dataclasses.replace(before, **{name: "other"}) if name else "other"
+            changed = dataclasses.replace(usual, training=dataclasses.replace(usual.training, **{field.name: after}))
+            key = f"{field.name}.{name}" if name else field.name
+            assert (changed.fingerprint == usual.fingerprint) == (key in neutral), key
 
 
 def test_no_key_is_without_a_test():

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from hounsfield.errors import TrainingError
+from hounsfield.errors import CheckpointError, TableError, TrainingError
 from hounsfield.tables import read_table
 from hounsfield.training import trainer
 from hounsfield.training.checkpoints import load_checkpoint, load_model
+from hounsfield.training.distributed import World
 from hounsfield.training.interruption import Interrupted
 from hounsfield.training.trainer import train_model
 
@@ -113,17 +114,89 @@ def test_killed_at_random_moments_ends_in_the_same_bits(make_job, threads):
         assert_same(whole.directory, broken.directory)
 
 
-def test_a_finished_run_continued_changes_nothing_and_more_epochs_go_on(make_job, monkeypatch):
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_finished_network_is_that_of_its_configuration(make_job, epochs):
+    """Fewer or more epochs than the earlier run's give what a fresh run gives."""
+    train_model(make_job({"epochs": 2}))
+    train_model(make_job({"epochs": epochs}))
+    train_model(make_job({"epochs": epochs}, directory="fresh"))
+    assert_same(make_job().directory, make_job(directory="fresh").directory)
+
+
+def test_what_decides_no_result_retrains_nothing(make_job, monkeypatch):
+    train_model(make_job({"batch_size": 4}))
+    monkeypatch.setattr(trainer, "train_epoch", None)
+    train_model(make_job({"batch_size": 4, "cache_gb": 0, "checkpoint_minutes": 3, "gpu": 2}, threads=2))
+
+
+def test_continuing_goes_on_from_a_finished_training_and_says_so(make_job):
+    first = make_job({"epochs": 2, "ema": 0.9}, directory="first")
+    train_model(first)
+    last = first.directory / "last.pth"
+    job = make_job({"epochs": 2, "ema": 0.9, "weight_decay": 0.3, "continue_from": str(last)}, directory="second")
+    _, state = trainer.prepare(job)
+    earlier = load_checkpoint(last)
+    for name, tensor in earlier["weights"].items():
+        assert torch.equal(state.model.state_dict()[name], tensor)
+    moments = [entry["exp_avg"] for entry in earlier["optimizer"]["state"].values()]
+    assert all(map(torch.equal, moments, (entry["exp_avg"] for entry in state.optimizer.state.values())))
+    assert (state.epoch, state.step) == (0, 0)
+    assert {group["weight_decay"] for group in state.optimizer.param_groups} == {0.0, 0.3}
+    train_model(job)
+    history = read_table(job.directory / "history.tsv")
+    assert list(history["epoch"]) == [0, 1]
+    assert set(history["continued_from"]) == {f"{last}, trained for 2 epochs"}
+    assert "continued_from" not in read_table(first.directory / "history.tsv")
+    again = outcome(job.directory)
+    train_model(job)
+    pd.testing.assert_frame_equal(again[2], outcome(job.directory)[2])
+
+
+def test_what_a_start_holds_decides_and_not_where_it_lies(make_job, tmp_path):
+    first = make_job(directory="first")
+    train_model(first)
+    last, copied = first.directory / "last.pth", tmp_path / "copied.pth"
+    shutil.copy(last, copied)
+    jobs = [make_job({"continue_from": str(path)}) for path in (last, copied)]
+    assert jobs[0].fingerprint == jobs[1].fingerprint != make_job().fingerprint
+    copied.write_bytes(copied.read_bytes() + b" ")
+    assert make_job({"continue_from": str(copied)}).fingerprint != jobs[0].fingerprint
+    block = {"architecture": "vit3d", "variant": "tiny", "options": {"patch_size": 8, "num_layers": 2}}
+    starts = [make_job(block=block | {"weights": str(path)}).fingerprint for path in (last, copied)]
+    assert len({*starts, make_job(block=block).fingerprint}) == 3
+
+
+def test_what_cannot_be_continued_is_one_line(make_job):
+    first = make_job(directory="first")
+    train_model(first)
+    other = {"architecture": "vit3d", "variant": "tiny", "options": {"patch_size": 8, "num_layers": 3}}
+    with pytest.raises(CheckpointError, match=r"best\.pth: holds no training to continue"):
+        train_model(make_job({"continue_from": str(first.directory / "best.pth")}))
+    with pytest.raises(CheckpointError, match="of another network or optimizer"):
+        train_model(make_job({"continue_from": str(first.directory / "last.pth")}, block=other))
+
+
+def test_fewer_volumes_than_processes_are_named(make_job):
+    with pytest.raises(TableError, match="the val split has 7 volumes for 8 processes; lower"):
+        make_job().batches("val", World(rank=0, size=8))
+
+
+def test_the_cache_is_shared_by_the_bytes_of_the_splits(make_job, monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        "hounsfield.training.data.stored_dataset", lambda rows, store, cache_gb: given.update({len(rows): cache_gb})
+    )
+    job = make_job({"cache_gb": 3.0})
+    job.batches("train"), job.batches("val")
+    assert given[14] == pytest.approx(2.0, rel=0.02) and given[7] == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_finished_run_continued_changes_nothing(make_job, monkeypatch):
     train_model(make_job())
     first = outcome(make_job().directory)
     monkeypatch.setattr(trainer, "train_epoch", None)
     train_model(make_job())
     pd.testing.assert_frame_equal(first[2], outcome(make_job().directory)[2])
-    monkeypatch.undo()
-    train_model(make_job({"epochs": 3}))
-    history = outcome(make_job().directory)[2]
-    pd.testing.assert_frame_equal(history.iloc[:2], first[2])
-    assert len(history) == 3
 
 
 @pytest.mark.parametrize("changes", [{"training": {"learning_rate": 0.01}}, {"seed": 1}, {"code": "edited"}])

@@ -66,8 +66,11 @@ def test_the_order_of_keys_means_nothing(copy):
     assert copy.would_run() <= {"Write the report"}  # it prints the configuration as it was written
 
 
-def test_where_the_store_lies_and_what_wandb_is_told_mean_nothing(copy):
+def test_what_decides_no_result_plans_nothing(copy):
     copy.config["wandb"] = {"mode": "disabled", "project": "other"}
+    copy.config["threads"] = 2
+    copy.config["training"] |= {"cache_gb": 0.5, "checkpoint_minutes": 3, "gpu": 2}
+    copy.config["models"]["vit"]["training"] = {"cache_gb": 0}
     assert copy.would_run() <= {"Write the report"}
 
 

@@ -30,9 +30,11 @@ from hounsfield.config import (
     check_trained,
     complete_config,
     config_schema,
+    deciding,
     is_address,
     merged,
     read_config,
+    start_of,
     with_external,
 )
 from hounsfield.errors import HounsfieldError
@@ -181,8 +183,27 @@ def model_settings(wildcards):
 
 
 def training_settings(wildcards):
+    """What decides the result: as a parameter, it retrains when that changes, and not with the size of a cache."""
+    settings = deciding(merged_training(wildcards), "training")
+    if settings.get("continue_from"):
+        settings["continue_from"] = start_of(
+            settings["continue_from"], wildcards.model, wildcards.seed
+        )
+    return canonical(settings)
+
+
+def merged_training(wildcards):
     own = config["models"][wildcards.model].get("training", {})
-    return canonical(merged(config["training"], own))
+    return merged(config["training"], own)
+
+
+def training_starts(wildcards):
+    """Files that training starts from."""
+    files = [
+        config["models"][wildcards.model].get("weights"),
+        training_settings(wildcards).get("continue_from"),
+    ]
+    return [storage(path) if is_address(path) else path for path in filter(None, files)]
 
 
 def baselines_of(kind):
@@ -215,7 +236,9 @@ def baseline_predictions():
 def of_probed(function):
     """`function` of the model whose features a linear probe classifies."""
     return lambda wildcards: function(
-        SimpleNamespace(model=COMPLETE_BASELINES[wildcards.baseline].model)
+        SimpleNamespace(
+            model=COMPLETE_BASELINES[wildcards.baseline].model, seed=wildcards.seed
+        )
     )
 
 
@@ -233,7 +256,7 @@ def probed_checkpoint(wildcards):
 
 def training_gpus(wildcards):
     # A job of several nodes asks for its GPUs a node, by gres.
-    return 0 if NODES > 1 else training_settings(wildcards).get("gpu", 1)
+    return 0 if NODES > 1 else merged_training(wildcards).get("gpu", 1)
 
 
 def several_nodes():

@@ -4,6 +4,7 @@
 rule train:
     input:
         dataset=f"{RUN}/cohort/dataset.tsv",
+        starts=training_starts,
     output:
         best=f"{RUN}/models/{{model}}/seed{{seed}}/best.pth",
         final=f"{RUN}/models/{{model}}/seed{{seed}}/final.pth",

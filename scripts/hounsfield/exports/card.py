@@ -40,6 +40,7 @@ def render_card(trained: Trained, facts: RunFacts, agreement: pd.DataFrame) -> s
         points=trained.points.rename_axis("pathology").reset_index().to_numpy().tolist(),
         validation=plain_rows({"epoch": content.get("epoch"), **content.get("metrics", {})}),
         epochs=None if facts.history is None else len(facts.history),
+        continued_from=continued_from(facts.history),
         training=None if facts.training is None else plain_rows(facts.training),
         evaluation=None if facts.evaluation is None else plain_rows(facts.evaluation),
         counts=None if facts.dataset is None else count_rows(facts.dataset),
@@ -47,6 +48,13 @@ def render_card(trained: Trained, facts: RunFacts, agreement: pd.DataFrame) -> s
         overall=None if facts.overall is None else facts.overall.to_numpy().tolist(),
         scores=None if facts.per_pathology is None else score_rows(facts.per_pathology),
     )
+
+
+def continued_from(history: pd.DataFrame | None) -> str | None:
+    """The training that the history's went on from, if there is one."""
+    if history is None or "continued_from" not in history or history.empty:
+        return None
+    return str(history["continued_from"].iloc[0])
 
 
 def as_text(value: Any) -> str:

@@ -212,7 +212,8 @@ def _storage(
     blocks = [merged(config.get("training", {}), block.get("training", {})) for block in task.models.values()]
     windows = [window for block in blocks for window in block.get("windows", TrainingSettings().windows)]
     dtype, window = rules.stored_type(int16.bytes, machine.disk, windows)
-    share = facts.volumes["train"] / len(facts.paths) * (0.5 if window else 1)
+    read = facts.volumes["train"] + facts.volumes.get("val", 0)
+    share = read / len(facts.paths) * (0.5 if window else 1)
     choices = {("preprocessing", "dtype"): dtype}
     # Said also where it is none, as the configuration may name one for another type.
     choices[("preprocessing", "window")] = window or Choice(None, "int16 keeps all HU")

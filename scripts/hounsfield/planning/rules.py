@@ -158,13 +158,12 @@ def stored_type(int16_bytes: float, disk: float, windows: Sequence[Sequence[floa
     )
 
 
-def cache_gb(train_bytes: float, machine: Machine, jobs: int) -> Choice:
-    """Room for the training split, twice, as each of training and validation has half; within the job's memory."""
-    need, most = 2.2 * train_bytes / 1e9, CACHE_SHARE * min(machine.memory / jobs, JOB_BYTES) / 1e9
+def cache_gb(bytes_read: float, machine: Machine, jobs: int) -> Choice:
+    """Room for all volumes that a training reads, within the job's memory."""
+    need, most = 1.1 * bytes_read / 1e9, CACHE_SHARE * min(machine.memory / jobs, JOB_BYTES) / 1e9
     if need <= most:
-        return Choice(
-            max(0.5, math.ceil(need * 2) / 2), f"all of the training split, {train_bytes / 1e9:.2g} GB, twice"
-        )
+        value = max(0.5, math.ceil(need * 2) / 2)
+        return Choice(value, f"all of training and validation, {bytes_read / 1e9:.2g} GB as stored")
     value = math.floor(most * 2) / 2
     return Choice(value, f"what a job of {JOB_BYTES / 1e9:.0f} GB can spare; the rest, of {need:.3g} GB, is read anew")
 

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hounsfield.config import canonical
+from hounsfield.config import canonical, deciding
 from hounsfield.errors import TableError
 from hounsfield.models.settings import ModelSettings
 from hounsfield.tables import read_dataset
@@ -71,27 +72,45 @@ class TrainingJob:
 
     def batches(self, split: str, world: World = ALONE) -> VolumeBatches:
         """Batches of a split, for this process of those that train; only training's are shuffled."""
-        training = split == "train"
+        training, rows = split == "train", self.rows(split)
+        if len(rows) < world.size:
+            raise TableError(
+                f"dataset.tsv: the {split} split has {len(rows)} volumes for {world.size} processes; lower training.gpu"
+            )
         return VolumeBatches(
-            self.rows(split),
+            rows,
             self.pathologies,
             self.store,
             self.training.batch_size,
             seed=self.seed,
             sampling=self.training.sampling if training else "none",
-            cache_gb=self.training.cache_gb / 2 / world.local_size,  # the other half is the other split's
+            cache_gb=self.training.cache_gb * self._share_of(split) / world.local_size,
             workers=min(self.threads, 8),
             world=world,
         )
 
-    @property
+    def _share_of(self, split: str) -> float:
+        """The part of the RAM cache that is a split's, by the bytes of its volumes."""
+        size = {
+            name: sum(map(self.store.size, self.dataset.loc[self.dataset["split"] == name, "key"]))
+            for name in ("train", "val")
+        }
+        return size[split] / sum(size.values())
+
+    @cached_property
     def fingerprint(self) -> str:
-        """Digest of settings, code, data and labels; a run may go on with more epochs, or on other GPUs."""
-        training = {key: value for key, value in vars(self.training).items() if key not in ("epochs", "gpu", "nodes")}
+        """Digest of all that decides the result: settings, code, data, labels, and what training starts from.
+
+        Which of the settings do is for `hounsfield.config.NEUTRAL` to say. Raises OSError.
+        """
+        training = deciding(vars(self.training), "training")
         rows = self.dataset[["volume", "key", "split", *self.pathologies]]
+        starts = {"weights": self.model.weights, "continue_from": self.training.continue_from}
         parts = {
-            "training": {key: str(value) for key, value in training.items()},
-            "model": self.model.plain(),
+            # What a file holds decides, and not where it lies.
+            "starts": {key: path and content_digest(path) for key, path in starts.items()},
+            "training": {key: str(value) for key, value in training.items() if key != "continue_from"},
+            "model": self.model.plain() | {"weights": None},
             "preprocessing": self.preprocessing.canonical(),
             "seed": self.seed,
             "code": self.code,
@@ -99,3 +118,9 @@ class TrainingJob:
         }
         text = json.dumps(canonical(parts), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def content_digest(path: str) -> str:
+    """Hex digest of a file's bytes. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

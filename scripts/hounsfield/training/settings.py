@@ -80,6 +80,7 @@ class TrainingSettings:
     checkpoint_minutes: float = 10.0
     cache_gb: float = 8.0
     test_time_flip: bool = False
+    continue_from: str | None = None
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> "TrainingSettings":

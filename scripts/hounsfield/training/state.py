@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from hounsfield.errors import CheckpointError, one_line
 from hounsfield.models.settings import ModelSettings
 from hounsfield.training.early_stopping import EarlyStopping
 from hounsfield.training.optimization import parameter_groups, rate_shares
@@ -31,8 +32,9 @@ class TrainingState:
     loss_sum: float = 0.0
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
     run_id: str | None = None
+    continued_from: str | None = None
 
     @classmethod
     def create(
@@ -74,6 +76,7 @@ class TrainingState:
             "history": self.history,
             "best": self.best,
             "run_id": self.run_id,
+            "continued_from": self.continued_from,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -87,6 +90,33 @@ class TrainingState:
         for name in PROGRESS:
             setattr(self, name, state["progress"][name])
         self.history, self.best, self.run_id = state["history"], state["best"], state["run_id"]
+        self.continued_from = state["continued_from"]
+
+    def continue_from(self, state: dict[str, Any], path: str) -> None:
+        """Take network, moments and moving average of another training's last.pth, at the start of one's own.
+
+        Rates and decays are those of the settings here. Raises CheckpointError for what does not fit.
+        """
+        if not {"weights", "optimizer", "scaler", "progress"} <= state.keys():
+            raise CheckpointError(f"{path}: holds no training to continue; give a last.pth")
+        own = [{key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups]
+        try:
+            self.model.load_state_dict(state["weights"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state["weights"])
+                if state["ema"] is not None:
+                    self.ema.load_state_dict(state["ema"])
+            epochs = int(state["progress"]["epoch"])
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise CheckpointError(f"{path}: is of another network or optimizer ({one_line(error)})") from error
+        for name, tensor in self.model.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                raise CheckpointError(f"{path}: its tensor {name} is not finite; continue from an earlier one")
+        for group, settings in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(settings)
+        self.continued_from = f"{path}, trained for {epochs} epochs"
 
 
 PROGRESS = ("epoch", "epoch_step", "step", "loss_sum", "seconds")

@@ -19,7 +19,7 @@ from hounsfield.models.create import create_model
 from hounsfield.progress import progress
 from hounsfield.training.activation_checkpointing import checkpoint_activations
 from hounsfield.training.augmentation import augmented_input, draw
-from hounsfield.training.checkpoints import find_latest_checkpoint, save_last
+from hounsfield.training.checkpoints import find_latest_checkpoint, load_checkpoint, save_last
 from hounsfield.training.data import ALONE, Batch, VolumeBatches, Waiter
 from hounsfield.training.distributed import World, no_sync
 from hounsfield.training.interruption import Interrupted, Interruption, catch_signals
@@ -149,6 +149,8 @@ def validate_epoch(state: TrainingState, training: Training, row: dict[str, Any]
     # An undefined metric says nothing: until there is a defined one, the latest network is the best known.
     if state.stopping.update(chosen, state.epoch) or state.stopping.best is None:
         state.best = {"weights": state.weights(), "epoch": state.epoch, "metrics": metrics}
+    if state.continued_from is not None:
+        row["continued_from"] = state.continued_from
     state.history.append(row)
     state.epoch, state.epoch_step, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
     return row
@@ -266,13 +268,16 @@ def _checkpoint(state: TrainingState, training: Training) -> None:
 
 def _resume(state: TrainingState, job: TrainingJob) -> None:
     content = find_latest_checkpoint(job.directory)
-    if content is None:
+    if content is not None and content.get("fingerprint") == job.fingerprint:
+        state.load_state_dict(content)
+        log.info("going on from epoch %d, step %d", state.epoch + 1, state.step)
         return
-    if content.get("fingerprint") != job.fingerprint:
+    if content is not None:
         log.warning("last.pth is of other settings, code or data than these; training starts anew")
-        return
-    state.load_state_dict(content)
-    log.info("going on from epoch %d, step %d", state.epoch + 1, state.step)
+    if job.training.continue_from:
+        path = job.training.continue_from
+        state.continue_from(load_checkpoint(path), path)
+        log.info("continuing from %s, on a schedule of its own", state.continued_from)
 
 
 def _tracker(state: TrainingState, training: Training) -> Tracker:

@@ -27,7 +27,8 @@ from hounsfield.tuning.study import Assignment, SharedStudy, fail, report
 # What ends one trial and says nothing of the others.
 FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)
 # A trial is trained by one process.
-ALONE = {"gpu": 1, "nodes": 1}
+# Each trial is a training from its start, on one GPU.
+ALONE = {"gpu": 1, "nodes": 1, "continue_from": None}
 
 log = logging.getLogger(__name__)
 
