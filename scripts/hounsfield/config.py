@@ -1,7 +1,6 @@
 """Checking the configuration: one line a problem, before any work."""
 
 import copy
-import csv
 import difflib
 import json
 import os
@@ -17,6 +16,7 @@ from jsonschema.exceptions import ValidationError
 
 from hounsfield.errors import ConfigError
 from hounsfield.layout import RunFolder
+from hounsfield.user_tables import is_excel, read_header
 
 # Keys that decide no result, but how fast, where and by how many it is made: a change of one retrains nothing.
 # Whatever is not listed decides. (Of several GPUs, sums are rounded in another order.)
@@ -91,7 +91,10 @@ def start_of(path: str | None, model: str, seed: int | str) -> str | None:
 
 
 def check_tables(config: dict[str, Any]) -> None:
-    """Raise ConfigError if a label or metadata table is missing, or if the label tables lack a pathology."""
+    """Raise ConfigError if a label or metadata table is missing, or if the label tables lack a pathology.
+
+    Raises TableError for a table that cannot be read.
+    """
     cohort = config["cohort"]
     for path in [*cohort["labels"], *cohort.get("metadata", [])]:
         if not is_address(path) and not Path(path).is_file():
@@ -101,11 +104,9 @@ def check_tables(config: dict[str, Any]) -> None:
     if cohort.get("label_mapping"):
         return
     for path in cohort["labels"]:
-        kind = Path(path).suffix.lower()
-        if kind in (".xlsx", ".xls") or is_address(path):
+        if is_address(path) or is_excel(path):
             continue  # opened by the manifest
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file, delimiter="\t" if kind == ".tsv" else ","), [])
+        header = read_header(path)
         missing = [name for name in cohort["pathologies"] if name not in header]
         if missing:
             raise ConfigError(

@@ -44,8 +44,8 @@ def test_a_trailing_separator_is_no_column(tmp_path):
         ("VolumeName,nodule,nodule\na,1,0\n", "two columns named 'nodule'"),
         ("VolumeName,noduel\na,1\n", "did you mean 'noduel'"),
         ("Volume,nodule\na,1\n", "did you mean 'Volume'"),
-        ("VolumeName,nodule\n,1\n", "row 1 has no usable 'VolumeName'"),
-        ('VolumeName,nodule\na,1\n"b\nc",1\n', "row 2 has no usable 'VolumeName'"),
+        ("VolumeName,nodule\n,1\n", "line 2 has no usable 'VolumeName'"),
+        ('VolumeName,nodule\na,1\n"b\nc",1\n', "line 3 has no usable 'VolumeName'"),
         ("", "lacks the column 'VolumeName'"),
     ],
 )
@@ -57,9 +57,35 @@ def test_what_is_not_whole_is_refused_in_one_line(tmp_path, text, told):
     assert "\n" not in str(caught.value)
 
 
-def test_another_encoding_and_a_missing_file_are_refused(tmp_path):
-    with pytest.raises(TableError, match="UTF-8"):
-        read(tmp_path, "VolumeName,nodule\nmüller,1\n", encoding="latin-1")
+WESTERN = "".join(f"Müller-Lüdenscheidt {n},{n % 2}\nFrançois Äußerung {n},0\n" for n in range(20))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_encodings_and_separators_are_found_and_named(tmp_path, caplog, encoding, separator):
+    text = ("VolumeName,nodule\n" + WESTERN).replace(",", separator)
+    frame = read(tmp_path, text, encoding=encoding)
+    assert frame["volume"].tolist()[:2] == ["Müller-Lüdenscheidt 0", "François Äußerung 0"]
+    assert frame["nodule"].tolist()[:3] == ["0", "0", "1"]
+    assert ("labels.csv: is not UTF-8; read as" in caplog.text) == (encoding in ("latin-1", "cp1252"))
+    assert ("columns are parted by" in caplog.text) == (separator != ",")
+
+
+def test_a_separator_that_excel_tells_is_no_row(tmp_path):
+    frame = read(tmp_path, "sep=;\r\nVolumeName;nodule\r\na,b;1\r\n")
+    assert frame["volume"].tolist() == ["a,b"]
+    with pytest.raises(TableError, match="line 3 has 1 cells"):
+        read(tmp_path, "sep=;\nVolumeName;nodule\na\n")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfeV\x00o", b"\x00\x01\x02\x03" * 100, bytes(range(256)) * 4])
+def test_bytes_that_are_no_text_are_refused(tmp_path, content):
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(TableError, match=r"labels\.csv: "):
+        read_user_tables([str(tmp_path / "labels.csv")], "VolumeName", lambda column: False)
+
+
+def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(TableError, match="cannot be read"):
         read_user_tables([str(tmp_path / "none.csv")], "VolumeName", lambda column: False)
 
@@ -73,6 +99,28 @@ def test_excel_reads_as_text(tmp_path):
     frame = read_user_tables([str(tmp_path / "labels.xlsx")], "VolumeName", lambda column: False, ("nodule",))
     assert frame["volume"].tolist() == ["AC1", "007", "NA"]
     assert frame["nodule"].tolist() == ["1", "", "0"]
+
+
+def test_the_first_visible_sheet_of_excel_is_read_with_its_true_rows(tmp_path, caplog):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    old, new = book.active, book.create_sheet("New labels")
+    old.sheet_state = "hidden"
+    old.append(["VolumeName", "nodule"])
+    old.append(["a", 0])
+    rows = {1: ("VolumeName", "nodule"), 2: ("a", 1.0), 5: ("b", "#N/A"), 9: (" ", None), 12: (7.5, True)}
+    for line, row in rows.items():
+        for column, value in enumerate(row, 1):
+            new.cell(line, column, value)
+    book.save(tmp_path / "labels.xlsm")
+    frame = read_user_tables([str(tmp_path / "labels.xlsm")], "VolumeName", lambda column: False, ("nodule",))
+    assert frame["volume"].tolist() == ["a", "b", "7.5"]
+    assert frame["nodule"].tolist() == ["1", "#N/A", "True"]
+    assert "the sheet 'New labels' is read, and not Sheet" in caplog.text
+    new.cell(200, 2, 1)
+    book.save(tmp_path / "labels.xlsm")
+    with pytest.raises(TableError, match="line 200 has no usable 'VolumeName'"):
+        read_user_tables([str(tmp_path / "labels.xlsm")], "VolumeName", lambda column: False, ("nodule",))
 
 
 def test_a_file_that_is_no_excel_is_refused(tmp_path):
@@ -92,6 +140,11 @@ def test_a_file_that_is_no_excel_is_refused(tmp_path):
         (" series/ ", "series"),
         ("-rf.nii", "-rf"),
         ("e\u0301tude.nii.gz", "\u00e9tude"),
+        ("\uff11\uff12.nii", "12"),
+        ("123.0", "123"),
+        (" 123.0.nii.gz ", "123"),
+        ("1.0.1", "1.0.1"),
+        ("a\uff0fb", "b"),
     ],
 )
 def test_volume_name(written, name):

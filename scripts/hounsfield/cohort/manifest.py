@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +27,11 @@ from hounsfield.cohort.matching import (
 )
 from hounsfield.cohort.settings import SPLITS, CohortSettings, SplitSettings
 from hounsfield.cohort.sources import read_user_tables
+from hounsfield.cohort.spelling import aligned
 from hounsfield.cohort.splits import given_splits, split_patients
 from hounsfield.errors import ConfigError, TableError
 from hounsfield.tables import write_table
+from hounsfield.user_tables import digest
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,8 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, memo
     memory: the table that remembers the patients' splits, unless `split.file` names one.
     Raises TableError or ConfigError for what the settings say to stop at, before a voxel is read.
     """
-    unmatched = Unmatched()
+    unmatched, tables = Unmatched(), _user_tables(cohort)
+    read = {path: digest(path) for path in tables if os.path.isfile(path)}  # its reader says why another is not
     table = _read_labels(cohort, split)
     for step in (drop_listed, drop_repeated, drop_unlabelled):
         table = step(table, cohort, unmatched)
@@ -80,6 +83,7 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, memo
         splits = table.assign(split=splits_of_fold(table["split"], fold))
         check_positives(splits, cohort.pathologies, split.require_positives, fold)
     log.info("%d volumes of %d patients; %d left out", len(table), table["patient"].nunique(), len(lost))
+    _check_unedited(read)
     metadata = pd.DataFrame({"volume": table["volume"], **{name: of[table.index] for name, of in subgroups.items()}})
     volumes = table[[*NAMES, *FACTS, *cohort.pathologies]].astype(dict.fromkeys(cohort.pathologies, "Int64"))
     return Manifest(volumes.reset_index(drop=True), lost, metadata.reset_index(drop=True), cohort.hu)
@@ -111,6 +115,18 @@ def shards_of(names: Iterable[str], count: int) -> list[str]:
     return [f"{int.from_bytes(digest, 'big') % count:02d}" for digest in digests]
 
 
+def _user_tables(cohort: CohortSettings) -> list[str]:
+    mapping = [cohort.label_mapping] if cohort.label_mapping else []
+    return [*cohort.labels, *cohort.metadata, *cohort.exclude, *mapping]
+
+
+def _check_unedited(read: Mapping[str, str]) -> None:
+    """Raise TableError if a table is another now: the next run would take what was made of it for new."""
+    for path, before in read.items():
+        if digest(path) != before:
+            raise TableError(f"{path}: was edited while it was read; run the same command again")
+
+
 def _read_labels(cohort: CohortSettings, split: SplitSettings) -> pd.DataFrame:
     mentioned = _mentioned(cohort, split)
     if cohort.label_mapping is None:
@@ -138,6 +154,9 @@ def _with_metadata(
     """`table` with the metadata tables' columns. A volume with two values of one column is left out."""
     metadata = read_user_tables(cohort.metadata, cohort.volume_column, _mentioned(cohort, split))
     own = set(table.columns) - {"volume"}
+    what = f"{', '.join(cohort.metadata)}: the volumes"
+    names = aligned(metadata["volume"], table["volume"], cohort.similar_names, what)
+    metadata = metadata.assign(volume=pd.Series(names, metadata.index, dtype=str))
     metadata = metadata[metadata["volume"].isin(table["volume"])].drop(columns=own & set(metadata), errors="ignore")
     metadata = metadata.drop_duplicates()
     repeated = metadata["volume"].duplicated(keep=False)
@@ -196,4 +215,4 @@ def _splits(
             values = " and ".join(sorted(mixed.loc[mixed["patient"] == name, "value"])[:2])
             raise TableError(f"patient {name} is in several splits ({values}); correct {split.column!r}")
         given = given_splits(pairs.set_index("patient")["value"].reindex(patients.index), split)
-    return table["patient"].map(split_patients(patients, given, split, seed, memory))
+    return table["patient"].map(split_patients(patients, given, split, seed, memory, cohort.similar_names))

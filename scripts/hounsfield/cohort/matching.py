@@ -11,10 +11,14 @@ import pandas as pd
 
 from hounsfield.cohort.files import find_files, template_paths
 from hounsfield.cohort.settings import SPACING, CohortSettings
-from hounsfield.cohort.sources import volume_name
+from hounsfield.cohort.sources import SUFFIXES, plain_name, volume_name
+from hounsfield.cohort.spelling import aligned, unified
 from hounsfield.errors import ConfigError, TableError
+from hounsfield.patience import at_most
 
 log = logging.getLogger(__name__)
+
+PATTERN_SECONDS = 60  # for all names: 50,000 take a tenth of one
 
 
 class Unmatched:
@@ -40,10 +44,13 @@ def drop_listed(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
             lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"config: cohort.exclude: {path} cannot be read ({error}); give a text file") from error
-        names = {volume_name(line) for line in lines if line.strip()}
+        named = [volume_name(line) for line in lines if line.strip()]
+        names = set(aligned(named, table["volume"], cohort.similar_names, f"{path}: the volumes"))
         hit = table["volume"].isin(names)
-        if names and not hit.any():
-            log.warning("%s: none of its %d names is in the label tables", path, len(names))
+        lost = sorted(names - set(table["volume"]))
+        for name in lost:
+            log.warning("%s: no label table has the volume %r that it names", path, name)
+        unmatched.add(lost, "listed", f"named in {path}, and in no label table")
         unmatched.add(table.loc[hit, "volume"].unique(), "listed", f"named in {path}")
         table = table[~hit]
     return table
@@ -94,6 +101,8 @@ def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
         table = table.assign(path=template_paths(cohort.path, cohort.volumes, table))
     else:
         found, several = find_files(cohort.volumes)
+        meant = aligned(found, table["volume"], cohort.similar_names, "the volumes of files and tables,")
+        found = {name: found[own] for name, own in zip(meant, found, strict=True)}
         both = table["volume"].isin(several)
         unmatched.add(table.loc[both, "volume"], "several_files", "several files have its name; give cohort.path")
         without = found.keys() - set(table["volume"]) - {volume for volume, _, _ in unmatched.rows}
@@ -101,7 +110,13 @@ def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
             stop_if(cohort.missing_labels, "missing_labels", sorted(without), "has a file and no labels")
             unmatched.add(sorted(without), "no_labels", "the label tables do not name it")
         table = table[~both]
-        table = table.assign(path=[found.get(name) for name in table["volume"]])
+        spelled = aligned(table["volume"], found, cohort.similar_names, "the volumes of tables and files,")
+        table = table.assign(path=[found.get(name) for name in spelled])
+    if table.empty:
+        raise TableError(
+            f"{', '.join(cohort.labels)}: none of their volumes is left to look for in {cohort.volumes}"
+            f"{_reasons(unmatched)}"
+        )
     missing = table["path"].isna()
     if missing.any():
         names = table.loc[missing, "volume"]
@@ -110,7 +125,7 @@ def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
     if missing.all():
         raise TableError(
             f"{cohort.volumes}: has none of the {len(table)} volumes that the label tables name, such as "
-            f"{_example(table)}; correct cohort.volumes, cohort.path or cohort.volume_column"
+            f"{_example(table)}; {_why(table, cohort)}"
         )
     return table[~missing]
 
@@ -123,8 +138,17 @@ def add_groups(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
     groups = cohort.pattern_groups()
     if not groups:
         return table
-    pattern = re.compile(cohort.volume_pattern)
-    matches = [pattern.fullmatch(name) for name in table["volume"]]
+    pattern, name = re.compile(cohort.volume_pattern), ""
+    matches = []
+    try:
+        with at_most(PATTERN_SECONDS):
+            for name in table["volume"]:
+                matches.append(pattern.fullmatch(name))
+    except TimeoutError as error:
+        raise ConfigError(
+            f"config: cohort.volume_pattern: {cohort.volume_pattern!r} takes for ever at {name!r}; "
+            "take out repeats within repeats, such as (a+)+"
+        ) from error
     lost = [name for name, match in zip(table["volume"], matches, strict=True) if match is None]
     if lost and cohort.patient_column is None:
         raise TableError(
@@ -138,15 +162,16 @@ def add_groups(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
 def add_patients(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
     """`table` with columns `patient` and `scan`, which names the patient too. Raises TableError if one has none."""
     source = cohort.patient_column or "patient"
-    patients = table[source].str.strip()
+    patients = unified(table[source].map(plain_name), cohort.similar_names, "the patients")
     if (patients == "").any():
         volume = table.loc[patients == "", "volume"].iloc[0]
         raise TableError(f"{volume}: has no patient; complete {source!r}, or name it in a list of cohort.exclude")
     column = cohort.scan_column or ("scan" if "scan" in cohort.pattern_groups() else "volume")
-    scans = table[column].str.strip().where(lambda names: names != "", table["volume"])
+    scans = table[column].map(plain_name).where(lambda names: names != "", table["volume"])
     # A scan's name may be one of each patient's own, such as "a".
     whole = [scan == name or scan.startswith(f"{name}_") for name, scan in zip(patients, scans, strict=True)]
-    scans = scans.where(whole, patients + "/" + scans) if column != "volume" else scans
+    if column != "volume":
+        scans = unified(scans.where(whole, patients + "/" + scans), cohort.similar_names, "the scans")
     return table.assign(patient=patients, scan=scans)
 
 
@@ -183,6 +208,29 @@ def stop_if(policy: str, key: str, names: Iterable[str], what: str) -> None:
         names = list(names)
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         raise TableError(f"{names[0]}{more}: {what}; correct the tables, or set cohort.{key} to exclude")
+
+
+def _why(table: pd.DataFrame, cohort: CohortSettings) -> str:
+    """What is there instead of the volumes, and what to correct."""
+    if cohort.path is not None:
+        return f"cohort.path {cohort.path!r} leads nowhere for it; correct cohort.path or cohort.volumes"
+    found, _ = find_files(cohort.volumes)
+    if not found:
+        return f"it holds no file that is a volume ({', '.join(SUFFIXES)}, or a folder of slices); correct it"
+    name, path = min(found.items())
+    return (
+        f"the file {os.path.basename(path)} is named {name!r} and the row {table['volume'].iloc[0]!r}; "
+        "correct cohort.volumes or cohort.volume_column, or give cohort.path"
+    )
+
+
+def _reasons(unmatched: Unmatched) -> str:
+    counts = unmatched.table()["reason"].value_counts()
+    return (
+        f": left out are {', '.join(f'{count} for {reason}' for reason, count in counts.items())}"
+        if len(counts)
+        else ""
+    )
 
 
 def _example(table: pd.DataFrame) -> str:

@@ -15,11 +15,13 @@ CT_RATE_NAMES = r"(?P<scan>(?P<patient>[a-z]+_\d+)_[a-z]+)_(?P<recon>\d+)"
 # Columns of the workflow's own tables, which a pathology must not be named like.
 SPACING = ("spacing_z", "spacing_y", "spacing_x")
 OWN_COLUMNS = ("volume", "path", "scan", "patient", "split", "shard", "stamp", "slope", "intercept", *SPACING, "key")
+OWN_COLUMNS += ("named", "reason", "detail", "digest", "hu")
 POLICIES = {
     "duplicate_rows": ("stop", "exclude"),
     "label_conflicts": ("stop", "exclude"),
     "missing_labels": ("stop", "exclude"),
     "missing_volumes": ("stop", "exclude", "allow"),
+    "similar_names": ("stop", "same", "different"),
     "hu": ("auto", "header", "table"),
 }
 MEANINGS = ("mask", "error", 0, 1)
@@ -51,6 +53,7 @@ class CohortSettings:
     label_conflicts: str = "stop"
     missing_labels: str = "exclude"
     missing_volumes: str = "exclude"
+    similar_names: str = "stop"
     max_excluded_fraction: float = 0.05
     shards: int = 16
 
@@ -72,6 +75,12 @@ class CohortSettings:
         taken = sorted(set(settings.pathologies) & set(OWN_COLUMNS))
         if taken:
             raise ConfigError(f"config: cohort.pathologies: {taken[0]!r} is a column of the workflow's own tables")
+        used = {"volume_column": settings.volume_column, "patient_column": settings.patient_column}
+        used |= {"scan_column": settings.scan_column} | {f"subgroups.{k}": v for k, v in settings.subgroups.items()}
+        used |= {f"volume_pattern (?P<{name}>)": name for name in settings.pattern_groups()}
+        for key, name in used.items():
+            if name in settings.pathologies:
+                raise ConfigError(f"config: cohort.pathologies: {name!r} is the column of cohort.{key}, and no label")
         if len(set(settings.pathologies)) < len(settings.pathologies):
             raise ConfigError("config: cohort.pathologies: a label is named twice")
         settings.template_fields()

@@ -7,8 +7,9 @@ same patients, labels, rule and seed always give the same parts.
 
 import hashlib
 import os
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import pandas as pd
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 
 from hounsfield.cohort.settings import SPLITS, SplitSettings
+from hounsfield.cohort.sources import plain_name
+from hounsfield.cohort.spelling import aligned
 from hounsfield.errors import TableError
 from hounsfield.tables import read_table, write_table
 
@@ -24,15 +27,21 @@ FEW = 20
 
 
 def split_patients(
-    patients: pd.DataFrame, given: pd.Series, settings: SplitSettings, seed: int, memory: str | os.PathLike
+    patients: pd.DataFrame,
+    given: pd.Series,
+    settings: SplitSettings,
+    seed: int,
+    memory: str | os.PathLike,
+    similar_names: str = "stop",
 ) -> pd.Series:
     """Split of each patient: a Series over the index of `patients` (its columns are labels: 1, 0 or nan).
 
     With `settings.folds`, whoever is not in the test split has the number of a fold, as text, for `splits_of_fold`.
     given: over the same index, a split or a tuple of splits to choose among by fractions. `memory` is the table of
-    what was chosen before, and is kept up to date.
+    what was chosen before, and is kept up to date. similar_names: of the cohort block.
+    Raises TableError for a memory that is not as it was written.
     """
-    earlier = _recall(memory)
+    earlier = _recall(memory, patients.index, similar_names)
     rule = f"seed {seed}: " + ", ".join(f"{split} {settings.fractions.get(split, 0):g}" for split in SPLITS)
     parts = _divide_all(patients, given, settings, seed, earlier.get(rule, {}))
     made = {rule: {name: part for name, part in parts.items() if not isinstance(given[name], str)}}
@@ -134,10 +143,26 @@ def _by_hash(name: str, shares: Mapping[str, float], seed: int) -> str:
     return next(reversed(shares))
 
 
-def _recall(memory: str | os.PathLike) -> dict[str, dict[str, str]]:
+def _recall(memory: str | os.PathLike, patients: Iterable[str], similar_names: str) -> dict[str, dict[str, str]]:
+    """Part of each patient under each rule. People edit this table, so it is checked: nobody may move unseen."""
     if not Path(memory).exists():
         return {}
-    table = read_table(memory, text=["rule", "patient", "part"])
+    try:
+        table = read_table(memory, text=["rule", "patient", "part"])
+    except TableError as error:
+        raise TableError(f"{memory}: does not remember the splits any more ({error}); bring back a copy") from error
+    names = [plain_name(name) for name in table["patient"]]
+    table = table.assign(patient=aligned(names, patients, similar_names, f"{memory}: the patients"))
+    for line, row in enumerate(table.itertuples(), 2):
+        if not re.fullmatch(r"seed \d+: .+", row.rule) or not row.patient:
+            raise TableError(f"{memory}: line {line} has no rule or no patient; bring back a copy of the table")
+        if row.part not in SPLITS and not row.part.isdecimal():
+            raise TableError(f"{memory}: line {line}: {row.part!r} is no split; write one of {', '.join(SPLITS)}")
+    repeated = table[table.duplicated(["rule", "patient"], keep=False)]
+    if len(repeated):
+        raise TableError(
+            f"{memory}: patient {repeated['patient'].iloc[0]} is in it twice under one rule; remove a line"
+        )
     return {rule: dict(zip(rows["patient"], rows["part"], strict=True)) for rule, rows in table.groupby("rule")}
 
 

@@ -9,7 +9,7 @@ import nibabel
 import yaml
 
 from hounsfield.cohort.files import volume_paths
-from hounsfield.cohort.sources import read_header
+from hounsfield.user_tables import read_header
 from hounsfield.volumes.geometry import is_blank
 
 CONFIGS = Path(__file__).parents[3] / "config"
