@@ -21,6 +21,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: next((n for n, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)))
 
 
+def pytest_collection_finish(session):
+    """Stop if tests that need a machine to themselves would run side by side."""
+    if session.config.getoption("loadgroup", False):
+        for item in session.items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError("pytest-xdist does not group tests: install the pins of requirements-dev.txt")
+
+
 @pytest.fixture(scope="session")
 def small_cohort(tmp_path_factory):
     """(dataset, store): 28 volumes of 16^3 voxels; `bright` has a bright block, `low` a dark one, some unknown."""

@@ -19,6 +19,7 @@ from hounsfield.config import (
     check_starts,
     check_tables,
     check_trained,
+    check_unique_keys,
     complete_config,
     config_schema,
     merged,
@@ -310,3 +311,66 @@ def test_files_that_training_starts_from_are_there_before_any_work(tmp_path):
         check_starts({"models": {"vit": block | {"weights": "nowhere.pth"}}})
     with pytest.raises(ConfigError, match="not both"):
         check_starts(config | {"models": {"vit": block | {"weights": str(first)}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: a\nseed: 1\nname: b\n", "line 3: name is given twice"),
+        ("models:\n  a: {variant: '10', variant: '18'}\n", "line 2: models.a.variant is given twice"),
+        ("cohort:\n  subgroups:\n    sex: A\n    age: B\n    sex: C\n", "line 5: cohort.subgroups.sex is given twice"),
+        ("list:\n- {a: 1}\n- {a: 1, a: 2}\n", "line 3: list.a is given twice"),
+    ],
+)
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path, text, told):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        check_unique_keys(tmp_path / "config.yaml")
+    assert str(caught.value) == f"{tmp_path / 'config.yaml'}: {told}; remove one of the two"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate: nan is no number"),
+        ({"cohort": {"max_excluded_fraction": float("inf")}}, "cohort.max_excluded_fraction: inf is no number"),
+        ({"training": {"windows": [[float("-inf"), 0]]}}, "training.windows: -inf is no number"),
+        ({"name": "demo\n"}, "name: 'demo\\n' has a character that cannot be seen"),
+        ({"cohort": {"pathologies": ["a\u200bb"]}}, "cohort.pathologies: 'a\\u200bb' has a character"),
+        ({"models": {3: {}}}, "models.3: is no text; write it in quotes, '3'"),
+        ({"models": {"vit\n": {}}}, "models: the name 'vit\\n' has a character that cannot be seen"),
+        ({"seed": 2**64}, "seed: 18446744073709551616 is greater than the maximum of 4294967295"),
+        ({"seeds": [0, 2**70]}, "is greater than the maximum"),
+    ],
+)
+def test_values_that_yaml_allows_and_nobody_means_are_refused_by_key(change, told):
+    with pytest.raises(ConfigError) as caught:
+        complete_config(merged(CONFIG, change))
+    assert f"config: {told}" in str(caught.value) or told in str(caught.value)
+
+
+def test_off_means_off_and_a_tables_words_may_be_keys():
+    model = next(iter(CONFIG["models"]))
+    config = merged(CONFIG, {"training": {"amp": False}, "cohort": {"uncertain": {True: 1, False: 0, -1: "mask"}}})
+    complete = complete_config(config)
+    assert complete["training"]["amp"] == "off"
+    assert CohortSettings.from_config(canonical(complete["cohort"])).uncertain == {"true": 1, "false": 0, "-1": "mask"}
+    own = complete_config(merged(CONFIG, {"models": {model: {"training": {"amp": False}}}}))
+    assert own["models"][model]["training"]["amp"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"pathologies": ["patient"]}, "'patient' is a column of the workflow's own tables"),
+        ({"pathologies": ["recon"]}, r"'recon' is the column of cohort\.volume_pattern \(\?P<recon>\), and no label"),
+        (
+            {"pathologies": ["ID"], "patient_column": "ID"},
+            r"'ID' is the column of cohort\.patient_column, and no label",
+        ),
+        ({"pathologies": ["Sex"], "subgroups": {"sex": "Sex"}}, r"'Sex' is the column of cohort\.subgroups\.sex"),
+    ],
+)
+def test_a_label_named_like_another_column_is_refused(changes, told):
+    with pytest.raises(ConfigError, match=told):
+        CohortSettings.from_config({"volumes": "v", "labels": ["l.csv"]} | changes)

@@ -3,6 +3,7 @@
 import copy
 import difflib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -43,15 +44,74 @@ def config_schema() -> dict[str, Any]:
 
 def complete_config(config: dict[str, Any]) -> dict[str, Any]:
     """A copy of the configuration, with the schema's default for each key that it lacks. Raises ConfigError."""
-    schema = config_schema()
+    schema, config = config_schema(), as_written(config)
     check_config(config, schema)
     complete = copy.deepcopy(config)
     _Completing(schema).validate(complete)
     return complete
 
 
+def as_written(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which `amp: off` is the word again: YAML makes of it what it makes of `false`."""
+    plain = copy.deepcopy(dict(config))
+    models = plain.get("models")
+    blocks = [plain, *(models.values() if isinstance(models, dict) else ())]
+    for block in blocks:
+        training = block.get("training") if isinstance(block, dict) else None
+        if isinstance(training, dict) and training.get("amp") is False:
+            training["amp"] = "off"
+    return plain
+
+
+def check_unique_keys(path: str | os.PathLike) -> None:
+    """Raise ConfigError for a key that stands twice in one block of a configuration file: only the last would count."""
+    try:
+        root = yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    waiting = [("", root)]
+    while waiting:
+        place, node = waiting.pop()
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        seen: set[str] = set()
+        for key, value in pairs:
+            name = f"{place}.{key.value}" if place else str(key.value)
+            if key.value in seen and key.value != "<<":
+                line = key.start_mark.line + 1
+                raise ConfigError(f"{path}: line {line}: {name} is given twice; remove one of the two")
+            seen.add(str(key.value))
+            waiting.append((name, value))
+        waiting += [(place, item) for item in node.value] if isinstance(node, yaml.SequenceNode) else []
+
+
+# Blocks whose keys are values of a table, and so may be numbers.
+KEYED_BY_VALUES = ("cohort.uncertain", "split.values")
+
+
+def _odd_values(block: Any, place: str = "") -> Iterator[str]:
+    """A line for each key that is no text, name that ends a line, and number that is none."""
+    if isinstance(block, Mapping):
+        for key, value in block.items():
+            name = f"{place}.{key}" if place else str(key)
+            if not isinstance(key, str) and place not in KEYED_BY_VALUES:
+                yield f"{name}: is no text; write it in quotes, '{key}'"
+            elif isinstance(key, str) and not key.isprintable():
+                yield f"{place}: the name {key!r} has a character that cannot be seen; take it out"
+            yield from _odd_values(value, name)
+    elif isinstance(block, list | tuple):
+        for value in block:
+            yield from _odd_values(value, place)
+    elif isinstance(block, float) and not math.isfinite(block):
+        yield f"{place}: {block} is no number to compute with; give another"
+    elif isinstance(block, str) and place in ("name", "cohort.pathologies") and not block.isprintable():
+        yield f"{place}: {block!r} has a character that cannot be seen; take it out"
+
+
 def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Raise ConfigError with a line for each key that is unknown, missing, of the wrong type or out of range."""
+    odd = list(_odd_values(config))
+    if odd:
+        raise ConfigError("\n".join(f"config: {' '.join(line.split())}" for line in odd))
     problems = [line for error in Draft202012Validator(schema).iter_errors(config) for line in _explain(error)]
     if problems:
         # A key may hold anything, also what ends a line.
@@ -138,6 +198,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: is no configuration; see config/README.md")
+    check_unique_keys(path)
     return content
 
 

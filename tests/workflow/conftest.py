@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 SECRET = "5ec2e7" * 7  # as long as a key of W&B
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true", "WANDB_API_KEY": SECRET}
 
+HANGS_AFTER_S = 1800  # many times what any run here takes
+
 # Results that hold no times and no names of folders.
 TABLES = ("cohort/dataset.tsv", "cohort/summary.tsv", "cohort/excluded.tsv")
 TABLES += ("predictions/*/seed0/*.tsv", "metrics/*/seed0/*.tsv", "comparison/pairs.tsv", "comparison/models.tsv")
@@ -39,9 +41,8 @@ class Project:
     def run(self, *arguments, check=True):
         """Run to the end; standard output and error together."""
         command = self.command(*arguments)
-        done = subprocess.run(
-            command, cwd=self.folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        done = subprocess.run(command, cwd=self.folder, env=ENVIRONMENT, timeout=HANGS_AFTER_S, **streams)
         assert not check or done.returncode == 0, done.stdout[-4000:]
         return done.stdout
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from hounsfield.errors import CheckpointError
+from hounsfield.locks import locked
 from hounsfield.tables import read_table
 from hounsfield.training.checkpoints import load_checkpoint
 
@@ -35,15 +37,18 @@ def slurm(tmp_path_factory):
     folders = []
 
     def start(nodes=1):
+        # Groups keep these tests apart within one session; this keeps sessions apart.
+        held.enter_context(locked("/var/lock/hounsfield-test-slurm"))
         folders.append(tmp_path_factory.mktemp("slurm"))
         done = subprocess.run([SCRIPTS / "start.sh", folders[-1], str(nodes)], capture_output=True, text=True)
         if done.returncode and shutil.which("slurmctld") is None:
             pytest.skip(f"Slurm cannot be installed here: {done.stderr.strip()[-300:]}")
         assert done.returncode == 0, done.stdout + done.stderr
 
-    yield start
-    for folder in folders:
-        subprocess.run([SCRIPTS / "stop.sh", folder], check=True)
+    with ExitStack() as held:
+        yield start
+        for folder in folders:
+            subprocess.run([SCRIPTS / "stop.sh", folder], check=True)
 
 
 def jobs(state="all"):

@@ -83,3 +83,17 @@ def test_the_saliency_maps_are_put_to_the_test(finished):
         table = read_table(finished.results(f"explanations/{model}/pointing.tsv"), ["pathology"])
         assert table["scans"].sum() > 0 and (table["hits"] <= table["scans"]).all()
     assert "Pointing game" in finished.results("report/index.html").read_text()
+
+
+def test_braces_in_a_label_are_no_wildcards(new_project, tiny_config):
+    labels = ["GGO {lower}", "{shard}", "a}b{"]
+    project = new_project(tiny_config | {"cohort": tiny_config["cohort"] | {"pathologies": labels}})
+    assert "Compare the models on the same resamples" in project.would_run()
+
+
+def test_a_key_given_twice_stops_before_any_work(new_project, tiny_config):
+    project = new_project(tiny_config)
+    twice = project.folder / "twice.yaml"
+    twice.write_text("threads: 2\nthreads: 3\n")
+    told = project.run("-n", "--configfile", twice.name, check=False)
+    assert "twice.yaml: line 2: threads is given twice; remove one of the two" in told and "Traceback" not in told

@@ -18,7 +18,7 @@ rule metadata_baseline:
         "../../envs/hounsfield.yaml"
     params:
         baseline=baseline_settings,
-        pathologies=config["cohort"]["pathologies"],
+        pathologies=literal(config["cohort"]["pathologies"]),
         code=code("metadata_baseline.py"),
     message:
         "Score {wildcards.baseline} without a voxel, seed {wildcards.seed}, for {wildcards.run}"
@@ -48,7 +48,7 @@ rule linear_probe:
         network=of_probed(model_settings),
         training=of_probed(training_settings),
         preprocessing=canonical(config["preprocessing"]),
-        pathologies=config["cohort"]["pathologies"],
+        pathologies=literal(config["cohort"]["pathologies"]),
         code=probe_code,
     message:
         "Probe the features of {wildcards.baseline}, seed {wildcards.seed}, for {wildcards.run}"

@@ -28,6 +28,7 @@ from hounsfield.config import (
     check_input,
     check_tables,
     check_trained,
+    check_unique_keys,
     complete_config,
     config_schema,
     deciding,
@@ -48,6 +49,9 @@ REMOTE = workflow.storage_settings.default_storage_provider is not None
 
 # A copy: where this is a module, the configuration that it was given stays as its owner wrote it.
 try:
+    if workflow.modifier.is_main_snakefile():
+        for path in workflow.configfiles:
+            check_unique_keys(path)
     config = complete_config(config)
     check_tuning(config, config_schema())
     WRITTEN = canonical(config)  # as the report shows it
@@ -116,6 +120,11 @@ def code(script, *modules):
 def without(block, *keys):
     """The block, but for keys that say nothing of a stage's result."""
     return {key: value for key, value in block.items() if key not in keys}
+
+
+def literal(value):
+    """A parameter as it is: in a text that stands there plainly, Snakemake takes braces for wildcards."""
+    return lambda wildcards: value
 
 
 def user_tables(key):

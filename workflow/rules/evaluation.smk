@@ -49,7 +49,7 @@ rule metrics:
         "../../envs/hounsfield.yaml"
     params:
         evaluation=canonical(config["evaluation"]),
-        pathologies=config["cohort"]["pathologies"],
+        pathologies=literal(config["cohort"]["pathologies"]),
         code=code("metrics.py"),
     message:
         "Score {wildcards.model}, seed {wildcards.seed}, for {wildcards.run}"
@@ -142,7 +142,7 @@ rule compare:
         seeds=SEEDS,
         folds=len(FOLDS),
         evaluation=canonical(config["evaluation"]),
-        pathologies=config["cohort"]["pathologies"],
+        pathologies=literal(config["cohort"]["pathologies"]),
         internal=canonical(INTERNAL),
         code=code("compare.py"),
     message:
@@ -179,7 +179,7 @@ rule explain:
         preprocessing=canonical(config["preprocessing"]),
         demo=canonical(config.get("demo", {})),
         seed=config["seed"],
-        pathologies=config["cohort"]["pathologies"],
+        pathologies=literal(config["cohort"]["pathologies"]),
         code=code("explain.py"),
     message:
         "Show where {wildcards.model} looks"

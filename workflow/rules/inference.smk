@@ -14,7 +14,7 @@ checkpoint list_scans:
         "../../envs/hounsfield.yaml"
     threads: 8
     params:
-        folder=config["input"],
+        folder=literal(config["input"]),
         files=listed_files,
         code=code("list_scans.py"),
     message:

@@ -30,7 +30,7 @@ rule train:
         model=model_settings,
         training=training_settings,
         preprocessing=canonical(config["preprocessing"]),
-        pathologies=config["cohort"]["pathologies"],
+        pathologies=literal(config["cohort"]["pathologies"]),
         code=train_code,
     message:
         "Train {wildcards.model}, seed {wildcards.seed}, for {wildcards.run}"

@@ -42,7 +42,7 @@ rule cohort_page:
     conda:
         "../../envs/hounsfield.yaml"
     params:
-        pathologies=config["cohort"]["pathologies"],
+        pathologies=literal(config["cohort"]["pathologies"]),
         config=canonical({name: config[name] for name in ("name", "preprocessing")}),
         code=code("cohort_report.py"),
     message:

@@ -225,12 +225,9 @@ def _why(table: pd.DataFrame, cohort: CohortSettings) -> str:
 
 
 def _reasons(unmatched: Unmatched) -> str:
-    counts = unmatched.table()["reason"].value_counts()
-    return (
-        f": left out are {', '.join(f'{count} for {reason}' for reason, count in counts.items())}"
-        if len(counts)
-        else ""
-    )
+    groups = unmatched.table().groupby("reason", sort=False)
+    listed = ", ".join(f"{len(rows)} for {reason} ({rows['detail'].iloc[0]})" for reason, rows in groups)
+    return f": left out are {listed}" if listed else ""
 
 
 def _example(table: pd.DataFrame) -> str:

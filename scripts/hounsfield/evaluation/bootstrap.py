@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-import numba
 import numpy as np
 from scipy.stats import norm
 
+from hounsfield.compiled import njit
 from hounsfield.evaluation.finding import Interval
 from hounsfield.evaluation.metrics import Metrics, Sample, make_sample, nanmean, point_metrics, weighted_metrics
 from hounsfield.evaluation.predictions import Predictions
@@ -43,7 +43,7 @@ def jackknife_blocks(patients: np.ndarray, groups: int = JACKKNIFE_GROUPS) -> It
         yield (group[:, None] != left_out).astype(np.uint16)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _count(drawn, counts):
     for resample in range(drawn.shape[0]):
         for patient in drawn[resample]:

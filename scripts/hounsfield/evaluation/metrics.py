@@ -7,9 +7,9 @@ resamples follow from running sums, and the confusion matrices from one matrix p
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from hounsfield.compiled import njit
 from hounsfield.evaluation.predictions import Predictions, predictions_of
 
 THRESHOLD_METRICS = ("f1", "precision", "recall", "sensitivity", "specificity", "accuracy")
@@ -88,7 +88,7 @@ def nanmean(values: np.ndarray) -> np.ndarray:
     return _ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _rank_sums(positive, rows, ends, weights):
     """Down the ranking, cases of equal score together: ROC area by trapezoids, mean precision by steps.
 
@@ -116,7 +116,7 @@ def _rank_sums(positive, rows, ends, weights):
     return area / (true * false), steps / true
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _add_tied(positive, rows, weights, true, false, area, steps):
     n = weights.shape[1]
     tied_true, tied_false = np.zeros(n), np.zeros(n)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-import numba
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import as_strided
+
+from hounsfield.compiled import njit
 
 
 def render(
@@ -64,7 +65,7 @@ def _pairs(padded: np.ndarray) -> np.ndarray:
     return as_strided(padded.ravel()[:2].view(np.int32), (padded.size - 1,), (padded.itemsize,), writeable=False)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _sum(values):
     total = np.int64(0)
     for value in values:
@@ -72,7 +73,7 @@ def _sum(values):
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _render(padded, pairs, matrix, column, keys, windows, out, first, last):
     """Planes `first` to `last`, row by row: what a row needs stays in the nearest cache."""
     _, _, height, width = out.shape
@@ -96,7 +97,7 @@ def _render(padded, pairs, matrix, column, keys, windows, out, first, last):
                 _clip(row, windows[channel], out[channel, z, y])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _locate(matrix, z, y, shape, sites, weights):
     """Where the voxels of a row are read: the first of the eight voxels of each, and how far it lies from that."""
     plane, line = np.int32(shape[1] * shape[2]), np.int32(shape[2])
@@ -116,12 +117,12 @@ def _locate(matrix, z, y, shape, sites, weights):
         sites[x] = np.int32(index_z * plane + index_y * line + index_x)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _begin(line, z, y):
     return np.float32(z) * line[0] + np.float32(y) * line[1] + line[3] + np.float32(1)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _fetch(pairs, shape, sites, taps):
     """A loop of its own, as the compiler vectorises the others and cannot vectorise this one."""
     below, behind = pairs[shape[2] :], pairs[shape[1] * shape[2] :]
@@ -135,7 +136,7 @@ def _fetch(pairs, shape, sites, taps):
         taps[3, x] = corner[site]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _interpolate(taps, weights, row):
     here, below, behind, corner = taps[0], taps[1], taps[2], taps[3]
     weight_z, weight_y, weight_x = weights[0], weights[1], weights[2]
@@ -147,14 +148,14 @@ def _interpolate(taps, weights, row):
         row[x] = a + weight_z[x] * (c - a)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _between(pair, weight):
     """Of the two int16 of a pair on a machine whose low bytes come first."""
     first, second = np.float32(np.int16(pair)), np.float32(np.int16(pair >> 16))
     return first + weight * (second - first)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _add_noise(row, deviation, keys, begin):
     """A sum of 8 uniform bytes a voxel (Irwin-Hall: normal but for an excess kurtosis of -0.15).
 
@@ -177,24 +178,24 @@ def _add_noise(row, deviation, keys, begin):
 
 
 # numba widens the results of 32-bit operations to 64 bits: these take them back, so that eight are done at once.
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _mixed(bits, shift):
     return np.uint32(bits ^ np.uint32(bits >> np.uint32(shift)))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _product(bits, factor):
     return np.uint32(bits * np.uint32(factor))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _sums_of_bytes(bits):
     """The two sums of the first and second, and of the third and fourth byte, in 16 bits each."""
     even, odd = np.uint32(bits & np.uint32(0x00FF00FF)), np.uint32(bits >> np.uint32(8))
     return np.uint32(even + np.uint32(odd & np.uint32(0x00FF00FF)))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _clip(row, window, out):
     low, high = window[0], window[1]
     gain = np.float32(2) / (high - low)

@@ -5,9 +5,9 @@ Padding outside the field of view (-2000, -3024, NaN, ...) becomes air; it is no
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from hounsfield.compiled import vectorize
 from hounsfield.volumes.settings import AIR_HU
 from hounsfield.volumes.volume import VolumeError
 
@@ -102,7 +102,7 @@ def apply_rescale(raw: np.ndarray, rescale: Rescale) -> np.ndarray:
     return hu
 
 
-@numba.vectorize(cache=True)
+@vectorize
 def _air_for_padding(hu):
     """In one pass; numpy's comparison and choice take several times as long."""
     return np.int16(AIR_HU) if hu <= PADDING_BELOW_HU else hu

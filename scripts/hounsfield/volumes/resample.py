@@ -6,10 +6,10 @@ The grid is MONAI's (`Orientationd("LPS")`, `Spacingd(mode="bilinear", padding_m
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.ndimage import affine_transform, convolve1d
 
+from hounsfield.compiled import njit
 from hounsfield.volumes.settings import AIR_HU, PreprocessingSettings
 from hounsfield.volumes.volume import Volume
 
@@ -101,14 +101,14 @@ def _resample_separable(volume: Volume, settings: PreprocessingSettings) -> np.n
     return target
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _accumulate(total, plane, weight):
     for j in range(total.shape[0]):
         for i in range(total.shape[1]):
             total[j, i] += weight * plane[j, i]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _resample_plane(plane, y_first, y_weights, x_first, x_weights):
     out = np.empty((y_first.size, x_first.size), np.float32)
     low, high = x_first[0], x_first[-1] + x_weights.shape[1]
