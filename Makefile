@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-all setup lint format bench bench-gpu clean
+.PHONY: run test test-all setup lint format bench bench-gpu docs clean
 
 run: setup
 	snakemake --cores all
@@ -46,5 +46,9 @@ bench: setup
 bench-gpu: setup
 	python tests/benchmarks/gpu/training.py
 
+docs: setup
+	python -m pip install --quiet --requirement envs/docs.txt
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) results/*
+	rm -rf $(VENV) results/* site

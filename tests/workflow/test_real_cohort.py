@@ -1,4 +1,4 @@
-"""Real CT through the whole workflow: a shorter run than the one that the README reports."""
+"""Real CT through the whole workflow: a shorter run than the one that docs/benchmarks.md reports."""
 
 from pathlib import Path
 

@@ -20,12 +20,15 @@ from hounsfield.inference.scans import find_scans
 from hounsfield.layout import trained_of
 from hounsfield.volumes.store import VolumeStore
 
+EXAMPLE = "example: hounsfield export --model results/mine/models/resnet/seed0/best.pth"
+EXAMPLE += " --output exported --formats onnx,card"
+
 log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the formats, each compared with PyTorch; 0 if all agree, 2 if nothing was exported."""
-    parser = argparse.ArgumentParser(prog="hounsfield export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hounsfield export", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("--model", type=Path, required=True, help="best.pth or final.pth")
     parser.add_argument("--output", type=Path, required=True, help="a new folder")
     parser.add_argument("--formats", default=",".join(FORMATS), help="some of %(default)s")

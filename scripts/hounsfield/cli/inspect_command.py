@@ -12,12 +12,14 @@ from hounsfield.files import atomic_write
 from hounsfield.volumes.read import read_volume
 from hounsfield.volumes.volume import Volume, VolumeError
 
+EXAMPLE = "example: hounsfield inspect /data/ct/scan1.nii.gz --png planes.png"
+
 LUNG_WINDOW_HU = (-1350, 150)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the verdict on each path; 0 if all can be used, else 1."""
-    parser = argparse.ArgumentParser(prog="hounsfield inspect", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hounsfield inspect", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("path", nargs="+", type=Path, help="a volume's file, or a folder of DICOM slices")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--png", type=Path, help="draw the three middle planes of the (last) volume in a lung window")

@@ -21,6 +21,8 @@ from hounsfield.planning.overlay import as_config, as_json, as_text, as_yaml
 from hounsfield.planning.propose import Proposal, plan_task, propose
 from hounsfield.planning.rules import threads
 
+EXAMPLE = "example: hounsfield plan --config config/mine.yaml --output plan.yaml --hours 12"
+
 log = logging.getLogger(__name__)
 
 # Stands in for the block that is to be proposed, so that the rest can be checked.
@@ -33,7 +35,7 @@ CPU_BATCH = 4  # to measure: more would take longer and tell no more
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the proposal; 0 if there is one, 2 if nothing could be done."""
-    parser = argparse.ArgumentParser(prog="hounsfield plan", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hounsfield plan", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("--config", type=Path, nargs="+", required=True, help="as snakemake --configfile takes them")
     parser.add_argument("--output", type=Path, help="write the proposal there, a configuration to lay over yours")
     parser.add_argument(

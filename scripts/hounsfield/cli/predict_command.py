@@ -20,12 +20,15 @@ from hounsfield.volumes.preprocess import preprocess_shard
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import VolumeStore
 
+EXAMPLE = "example: hounsfield predict --model results/mine/models/resnet/seed0/best.pth"
+EXAMPLE += " --input /data/new --output scores.tsv"
+
 log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the scores; 0 if every scan has some, 1 if some were refused, 2 if nothing could be done."""
-    parser = argparse.ArgumentParser(prog="hounsfield predict", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hounsfield predict", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("--model", type=Path, nargs="+", required=True, help="best.pth; of several, the mean is taken")
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="files, or folders to look through")
     parser.add_argument("--output", type=Path, required=True, help="TSV: a row a scan and pathology")

@@ -21,6 +21,8 @@ from hounsfield.volumes.preprocess import SHARD_TEXT, known_key
 from hounsfield.volumes.settings import PreprocessingSettings
 from hounsfield.volumes.store import FORMAT, VolumeStore
 
+EXAMPLE = "example: hounsfield store verify results/store"
+
 # A volume that is being written has a temporary name for seconds; an older one was left by a writer that died.
 ABANDONED_AFTER_S = 24 * 3600
 
@@ -173,7 +175,7 @@ def _report(damaged: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hounsfield store", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hounsfield store", description=__doc__, epilog=EXAMPLE)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run, description in (
         (_list, "volumes and bytes of each preprocessing setting"),
