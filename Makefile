@@ -34,6 +34,7 @@ lint: setup
 	ruff format --check .
 	snakefmt --check workflow
 	snakemake --lint
+	mypy
 
 format: setup
 	ruff check --fix .

@@ -25,5 +25,5 @@ def _cached(decorate: Callable[[], Callable]) -> Callable:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        numba.config.CACHE_DIR = str(private_folder() / "numba")
+        setattr(numba.config, "CACHE_DIR", str(private_folder() / "numba"))  # noqa: B010 - its stub has no such name
         return decorate()

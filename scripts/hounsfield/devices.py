@@ -99,7 +99,7 @@ def _acquire(n: int, visible: Sequence[Device], poll_s: float, held: ExitStack) 
     folder, waited = private_folder(), False
     while True:
         with ExitStack() as attempt:
-            taken = []
+            taken: list[Device] = []
             for device in visible:
                 if len(taken) == n:
                     break
@@ -149,6 +149,6 @@ def _card(name: str, cards: Sequence[Sequence[Device]], confined: str) -> str | 
     if not re.fullmatch(r"(GPU|MIG)-[\w./-]+", name):
         raise ConfigError(f"{VISIBLE}={confined}: {name!r} is no index and no name such as GPU-... or MIG-...")
     # UUIDs may be cut short, as long as they name one.
-    listed = [device.card for instances in cards for device in instances]
+    listed = [device.card for instances in cards for device in instances if device.card is not None]
     meant = [card for card in listed if card.startswith(name.replace("/", "-"))]
     return meant[0] if len(meant) == 1 else name.replace("/", "-")

@@ -43,8 +43,8 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         log.error("%s", error)
         sys.exit(1)
     except Exception as error:
-        advice = ADVICE.get(error.errno) if isinstance(error, OSError) else None
-        if advice:
+        advice = ADVICE.get(error.errno or 0) if isinstance(error, OSError) else None
+        if advice and isinstance(error, OSError):
             log.error("%s: %s; %s, then run the same command again", error.filename, error.strerror, advice)
         else:
             log.error("%s failed: %s: %s; the traceback is in %s", snakemake.rule, type(error).__name__, error, path)

@@ -16,7 +16,9 @@ NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 @contextmanager
 def locked(path: str | os.PathLike) -> Iterator[None]:
     """Hold the lock file `path`, once nobody else does. Raises OSError, or HounsfieldError if it is no plain file."""
-    with _acquired(path, wait=True):
+    held = _acquired(path, wait=True)
+    assert held is not None  # it has waited
+    with held:
         yield
 
 

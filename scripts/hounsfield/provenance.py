@@ -76,4 +76,5 @@ def _tree_digest(path: Path) -> str:
 
 
 def _docstring(node: ast.AST) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
+    kinds = (ast.AsyncFunctionDef, ast.FunctionDef, ast.ClassDef, ast.Module)
+    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None

@@ -38,6 +38,7 @@ def claim_run(results: str | os.PathLike, config: Mapping[str, Any]) -> Abstract
                 )
         path = folder / f"{secrets.token_hex(8)}.run"
         held = try_lock(path)
+        assert held is not None  # the name is new
         claim = {"name": name, "config": mine, "process": os.getpid(), "host": socket.gethostname()}
         path.write_text(json.dumps(claim), encoding="utf-8")
     return held

@@ -16,7 +16,7 @@ def settings_from(kind: type[Settings], block: Mapping[str, Any] | None, where: 
     Raises ConfigError for a key that `kind` does not have, or lacks.
     """
     block = dict(block or {})
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # each is a dataclass
     for key in block:
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=1)

@@ -14,7 +14,16 @@ from safetensors.torch import load_file
 
 from hounsfield.errors import CheckpointError
 
-UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
+UNREADABLE: tuple[type[BaseException], ...] = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+)
 UNREADABLE += (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, AssertionError, ImportError, SafetensorError)
 
 

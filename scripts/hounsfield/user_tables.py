@@ -35,7 +35,16 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 # What openpyxl and what lies below it raise on damaged bytes.
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, ImportError, EOFError)
+UNREADABLE: tuple[type[BaseException], ...] = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    ImportError,
+    EOFError,
+)
 UNREADABLE += (SyntaxError, BadZipFile, zlib.error)
 
 

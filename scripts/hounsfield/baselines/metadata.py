@@ -31,7 +31,7 @@ def metadata_features(
     table = dataset[["volume"]]
     if settings.geometry:
         table = table.merge(stored[["volume", *GEOMETRY]], on="volume", how="left", validate="one_to_one")
-    table = table.merge(metadata[["volume", *settings.columns]], on="volume", how="left", validate="one_to_one")
+    table = table.merge(metadata[["volume", *(settings.columns or ())]], on="volume", how="left", validate="one_to_one")
     return encode(table.drop(columns="volume"), (dataset["split"] == "train").to_numpy())
 
 

@@ -42,7 +42,7 @@ def complete_baselines(config: Mapping[str, Any]) -> dict[str, MetadataSettings 
         where = f"baselines.{name}"
         if name in config["models"]:
             raise ConfigError(f"config: {where}: a model has this name too; give the baseline another")
-        settings = settings_from(KINDS[block["kind"]], block, where)
+        settings: Any = settings_from(KINDS[block["kind"]], block, where)
         complete = _with_columns if block["kind"] == "metadata" else _with_network
         found[name] = complete(settings, config, where)
     return found

@@ -136,10 +136,10 @@ def locks(name: str, folder: Path) -> Finding:
     try:
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as temporary:
             path = Path(temporary) / "lock"
-            with try_lock(path) as _:
-                second = try_lock(path)
-            if second is not None:
-                second.close()
+            first, second = try_lock(path), try_lock(path)
+            for held in filter(None, (first, second)):
+                held.__exit__(None, None, None)
+            if first is not None and second is not None:
                 return Finding(
                     f"{name}: locks", "broken", f"locks at {place} hold nobody off", "run one job at a time there"
                 )

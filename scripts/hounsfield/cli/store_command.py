@@ -108,11 +108,11 @@ def used_keys(store: VolumeStore, config: Mapping[str, Any]) -> set[str]:
     settings = PreprocessingSettings.from_config(config.get("preprocessing", {}))
     if not any(run.shard("*").parent.glob("*.tsv")):
         raise ConfigError(f"{run.shard('*').parent}: no tables of the run {config['name']}; make its manifest first")
-    keys = set()
+    keys: set[str] = set()
     for folder in (run.cohort("dataset").parent, *run.path.glob("inference/*")):
         for shard in folder.glob("shards/*.tsv"):
             for row in read_table(shard, text=SHARD_TEXT).to_dict("records"):
-                keys |= {known_key(row, store, settings)} - {None}
+                keys |= {key} if (key := known_key(row, store, settings)) else set()
         for table in [*folder.glob("stored/*.tsv"), *folder.glob("dataset.tsv")]:
             keys |= set(read_table(table, text=["key"])["key"])
     return keys

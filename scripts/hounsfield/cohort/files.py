@@ -40,7 +40,8 @@ def volume_paths(root: str | os.PathLike) -> list[str]:
     A volume is a file with an image's suffix, or a folder that holds DICOM slices itself. Links are followed; names
     that begin with a dot are passed over.
     """
-    paths, errors = [], []
+    paths: list[str] = []
+    errors: list[OSError] = []
     for folder in walk(root, errors):
         paths += volumes_in(folder)
     for error in errors:
@@ -51,7 +52,7 @@ def volume_paths(root: str | os.PathLike) -> list[str]:
 def walk(root: str | os.PathLike, errors: list[OSError]) -> Iterator[tuple[str, list[str]]]:
     """Each folder below `root` with its files; those that cannot be looked into are put into `errors`."""
     seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, onerror=errors.append, followlinks=True):
+    for folder, folders, files in os.walk(os.fspath(root), onerror=errors.append, followlinks=True):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:  # a link to a folder above it would never end
             folders.clear()

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def _read_labels(cohort: CohortSettings, split: SplitSettings) -> pd.DataFrame:
     return parse_labels(table, cohort, mapping)
 
 
-def _mentioned(cohort: CohortSettings, split: SplitSettings):
+def _mentioned(cohort: CohortSettings, split: SplitSettings) -> Callable[[str], bool]:
     """A test of whether the settings mention a column: the tables' others need no memory."""
     columns = {cohort.patient_column, cohort.scan_column, split.column, *cohort.subgroups.values()}
     columns |= {cohort.slope_column, cohort.intercept_column, cohort.z_spacing_column, cohort.xy_spacing_column}
@@ -175,7 +175,7 @@ def _with_metadata(
 
 def _check_columns(table: pd.DataFrame, cohort: CohortSettings, split: SplitSettings) -> None:
     usual = CohortSettings.__dataclass_fields__
-    asked = {f"cohort.subgroups.{name}": column for name, column in cohort.subgroups.items()}
+    asked: dict[str, str | None] = {f"cohort.subgroups.{name}": column for name, column in cohort.subgroups.items()}
     asked |= {"cohort.patient_column": cohort.patient_column, "cohort.scan_column": cohort.scan_column}
     asked |= {"split.column": split.column}
     for key in ("slope_column", "intercept_column", "z_spacing_column", "xy_spacing_column"):

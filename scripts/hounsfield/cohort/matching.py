@@ -138,7 +138,7 @@ def add_groups(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
     groups = cohort.pattern_groups()
     if not groups:
         return table
-    pattern, name = re.compile(cohort.volume_pattern), ""
+    pattern, name = re.compile(cohort.volume_pattern or ""), ""
     matches = []
     try:
         with at_most(PATTERN_SECONDS):

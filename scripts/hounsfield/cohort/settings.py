@@ -14,7 +14,19 @@ SPLITS = ("train", "val", "test")
 CT_RATE_NAMES = r"(?P<scan>(?P<patient>[a-z]+_\d+)_[a-z]+)_(?P<recon>\d+)"
 # Columns of the workflow's own tables, which a pathology must not be named like.
 SPACING = ("spacing_z", "spacing_y", "spacing_x")
-OWN_COLUMNS = ("volume", "path", "scan", "patient", "split", "shard", "stamp", "slope", "intercept", *SPACING, "key")
+OWN_COLUMNS: tuple[str, ...] = (
+    "volume",
+    "path",
+    "scan",
+    "patient",
+    "split",
+    "shard",
+    "stamp",
+    "slope",
+    "intercept",
+    *SPACING,
+    "key",
+)
 OWN_COLUMNS += ("named", "reason", "detail", "digest", "hu")
 POLICIES = {
     "duplicate_rows": ("stop", "exclude"),
@@ -75,12 +87,15 @@ class CohortSettings:
         taken = sorted(set(settings.pathologies) & set(OWN_COLUMNS))
         if taken:
             raise ConfigError(f"config: cohort.pathologies: {taken[0]!r} is a column of the workflow's own tables")
-        used = {"volume_column": settings.volume_column, "patient_column": settings.patient_column}
+        used: dict[str, str | None] = {
+            "volume_column": settings.volume_column,
+            "patient_column": settings.patient_column,
+        }
         used |= {"scan_column": settings.scan_column} | {f"subgroups.{k}": v for k, v in settings.subgroups.items()}
         used |= {f"volume_pattern (?P<{name}>)": name for name in settings.pattern_groups()}
-        for key, name in used.items():
-            if name in settings.pathologies:
-                raise ConfigError(f"config: cohort.pathologies: {name!r} is the column of cohort.{key}, and no label")
+        for key, column in used.items():
+            if column in settings.pathologies:
+                raise ConfigError(f"config: cohort.pathologies: {column!r} is the column of cohort.{key}, and no label")
         if len(set(settings.pathologies)) < len(settings.pathologies):
             raise ConfigError("config: cohort.pathologies: a label is named twice")
         settings.template_fields()
@@ -145,7 +160,7 @@ class SplitSettings:
             raise ConfigError(f"config: split.folds: {settings.folds} is no number of parts; give 2 or more, or null")
         if settings.fold is not None and settings.folds is None:
             raise ConfigError(f"config: split.fold: {settings.fold} is a fold of none; give split.folds too")
-        if settings.fold is not None and not 0 <= settings.fold < settings.folds:
+        if settings.fold is not None and settings.folds is not None and not 0 <= settings.fold < settings.folds:
             raise ConfigError(f"config: split.fold: {settings.fold} is not one of 0 to {settings.folds - 1}")
         return settings
 

@@ -40,7 +40,7 @@ def unified(names: pd.Series, policy: str, what: str) -> pd.Series:
     if not several or policy == "different":
         return names
     if policy == "stop":
-        raise TableError(_told(what, *several[0][:2], len(several)))
+        raise TableError(_told(what, several[0][0], several[0][1], len(several)))
     return names.map({name: group[0] for group in spelled.values() for name in group})
 
 

@@ -140,7 +140,7 @@ def _by_hash(name: str, shares: Mapping[str, float], seed: int) -> str:
         reached += share
         if place < reached:
             return part
-    return next(reversed(shares))
+    return list(shares)[-1]
 
 
 def _recall(memory: str | os.PathLike, patients: Iterable[str], similar_names: str) -> dict[str, dict[str, str]]:

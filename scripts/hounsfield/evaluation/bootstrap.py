@@ -44,7 +44,7 @@ def jackknife_blocks(patients: np.ndarray, groups: int = JACKKNIFE_GROUPS) -> It
 
 
 @njit(nogil=True)
-def _count(drawn, counts):
+def _count(drawn: np.ndarray, counts: np.ndarray) -> None:
     for resample in range(drawn.shape[0]):
         for patient in drawn[resample]:
             counts[patient, resample] += 1

@@ -42,7 +42,7 @@ def _fit(labels: np.ndarray, logits: np.ndarray, kind: str) -> tuple[float, floa
     targets = _platt_targets(labels) if kind == "platt" else labels
     free = 2 if kind == "platt" else 1
 
-    def loss(parameters):
+    def loss(parameters: np.ndarray) -> float:
         offset = parameters[1] if free == 2 else 0.0
         scaled = parameters[0] * logits + offset
         residual = expit(scaled) - targets
@@ -82,7 +82,15 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float((gaps * bins["n"]).sum() / total) if total else float("nan")
 
 
-MEASURES = ("slope", "intercept", "brier", "miscalibration", "resolution", "uncertainty", "calibration_error")
+MEASURES: tuple[str, ...] = (
+    "slope",
+    "intercept",
+    "brier",
+    "miscalibration",
+    "resolution",
+    "uncertainty",
+    "calibration_error",
+)
 MEASURES += ("expected_calibration_error",)
 DRAWS, SEED = 200, 0
 
@@ -123,7 +131,7 @@ def _slope_and_intercept(labels: np.ndarray, logits: np.ndarray) -> tuple[float,
     if len(np.unique(labels)) < 2:
         return np.nan, np.nan
 
-    def loss(parameters, slope=None):
+    def loss(parameters: np.ndarray, slope: float | None = None) -> float:
         free = slope is None
         scaled = (parameters[1] if free else slope) * logits + parameters[0]
         residual = expit(scaled) - labels

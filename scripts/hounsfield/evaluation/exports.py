@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _crg(labels: np.ndarray, decisions: np.ndarray) -> dict[str, Any]:
     return result | {"r": weight, "U": best, "score_s": score, "CRG": best / below if below else 0.0}
 
 
-def _cells(models: pd.DataFrame, form: str, undefined: str):
+def _cells(models: pd.DataFrame, form: str, undefined: str) -> Iterator:
     for model, group in models.groupby("model", sort=False):
         rows = group.set_index("metric").loc[list(SHOWN), ["value", "low", "high"]].to_numpy(np.float64)
         yield model, [_cell(row, form, undefined) for row in rows]

@@ -89,7 +89,9 @@ def nanmean(values: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True, error_model="numpy")
-def _rank_sums(positive, rows, ends, weights):
+def _rank_sums(
+    positive: np.ndarray, rows: np.ndarray, ends: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Down the ranking, cases of equal score together: ROC area by trapezoids, mean precision by steps.
 
     The inner loops run over resamples, whose weights of a case lie side by side, so that they vectorize.
@@ -117,7 +119,15 @@ def _rank_sums(positive, rows, ends, weights):
 
 
 @njit(nogil=True, error_model="numpy")
-def _add_tied(positive, rows, weights, true, false, area, steps):
+def _add_tied(
+    positive: np.ndarray,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    true: np.ndarray,
+    false: np.ndarray,
+    area: np.ndarray,
+    steps: np.ndarray,
+) -> None:
     n = weights.shape[1]
     tied_true, tied_false = np.zeros(n), np.zeros(n)
     for i in range(len(rows)):

@@ -7,6 +7,7 @@ which the headline is about, the other half to all other rows.
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def pair_table(
     return table
 
 
-def _at(result: Result, metric: str, j: int | None):
+def _at(result: Result, metric: str, j: int | None) -> Any:
     """A metric of pathology number j, or its macro mean."""
     return result.overall(f"{metric}_macro") if j is None else result.column(metric, j)
 
@@ -71,7 +72,7 @@ def _deviations(results: Mapping[str, Result], a: str, b: str, metric: str, j: i
     return np.concatenate([of_patients, *of_trainings])
 
 
-def _cells(found, margin: float | None) -> list:
+def _cells(found: Any, margin: float | None) -> list:
     """Difference, limits, p, its place for the adjusted one, the margin's p values, reason."""
     tests = [np.nan] * 3
     if margin is not None:

@@ -99,5 +99,5 @@ def _place(name: str) -> tuple[float, str]:
         return float("inf"), name
 
 
-def _plain(value) -> str:
+def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -28,7 +28,8 @@ def pointing_game(
     rows = []
     for name in pathologies:
         positive = predictions[predictions[f"label {name}"] == 1].drop_duplicates("patient")
-        hits, reached = [], []
+        hits: list[bool] = []
+        reached: list[float] = []
         for volume in positive["volume"]:
             mask = truth(volume, name) if len(hits) < SCANS else None
             if mask is None or not mask.any():

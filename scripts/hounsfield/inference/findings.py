@@ -92,7 +92,9 @@ def with_points(networks: Sequence[Network], table: Path | None) -> tuple[list[N
         log.warning("%s is not there: probabilities are not calibrated", usual_points(networks[0].path))
         networks = [replace(network, points=plain) for network in networks]
     own = plain if several else networks[0].points
-    thresholds = (own if given is None else given)["threshold"]
+    points = own if given is None else given
+    assert points is not None  # a network without points has plain ones by now
+    thresholds = points["threshold"]
     if thresholds.isna().all():
         log.warning("no threshold is known, so no finding is called; give --operating-points")
     return list(networks), thresholds

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import pandas as pd
 import torch
@@ -59,11 +60,11 @@ def count_operations(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_, **__) -> int:
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
     return sdpa_flop_count(query, key, value)
 
 
-def _timed(score, key: str) -> float:
+def _timed(score: Callable, key: str) -> float:
     started = time.perf_counter()
     score(key)
     return time.perf_counter() - started

@@ -40,11 +40,11 @@ def find_scans(inputs: Sequence[str | os.PathLike], hu: str) -> tuple[pd.DataFra
     named = sorted((volume_name(path) if shared[volume_name(path)] == 1 else path, path) for path in paths)
     rows: list[list] = []
     refused = [[volume_name(path), path, error.reason, error.detail] for path, error in others.items()]
-    for (name, path), found in zip(named, stamps([path for _, path in named]), strict=True):
-        if isinstance(found, str):
-            rows.append([name, path, found, hu, *[np.nan] * len(FACTS)])
+    for (name, path), stamp in zip(named, stamps([path for _, path in named]), strict=True):
+        if isinstance(stamp, str):
+            rows.append([name, path, stamp, hu, *[np.nan] * len(FACTS)])
         else:
-            refused.append([name, path, found.reason, found.detail])
+            refused.append([name, path, stamp.reason, stamp.detail])
     return pd.DataFrame(rows, columns=SCAN_COLUMNS), pd.DataFrame(refused, columns=REFUSED)
 
 

@@ -1,5 +1,7 @@
 """3D DenseNets (MONAI's)."""
 
+from typing import Any
+
 from monai.networks.nets import DenseNet
 from monai.networks.nets.densenet import _DenseLayer
 from torch import nn
@@ -17,7 +19,7 @@ BLOCKS = (_DenseLayer,)
 
 def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
     """A DenseNet of the variant's depth; `options` may change its width, growth and dropout."""
-    sizes = VARIANTS[settings.variant] | dict(settings.options)
+    sizes: dict[str, Any] = VARIANTS[settings.variant] | dict(settings.options)
     return DenseNet(spatial_dims=3, in_channels=settings.in_channels, out_channels=n_pathologies, **sizes)
 
 

@@ -67,7 +67,8 @@ def build(settings: ModelSettings, n_pathologies: int) -> nn.Module:
     options: MONAI's arguments, `stem` (linear, or conv: patches by a few small convolutions) and `pool` (what the
     logits are made of: token, or the mean over patches).
     """
-    sizes = {"patch_size": 16, "stem": "linear", "pool": "token"} | VARIANTS[settings.variant] | dict(settings.options)
+    usual = {"patch_size": 16, "stem": "linear", "pool": "token"}
+    sizes: dict[str, Any] = {**usual, **VARIANTS[settings.variant], **settings.options}
     stem, pool = (_choice(sizes, name) for name in CHOICES)
     patch = sizes["patch_size"]
     patch = (patch,) * 3 if isinstance(patch, int) else tuple(patch)
@@ -108,7 +109,7 @@ def _choice(sizes: dict[str, Any], name: str) -> str:
     return value
 
 
-def _drop_in_training_only(attention: nn.Module, _) -> None:
+def _drop_in_training_only(attention: nn.Module, _: Any) -> None:
     """MONAI's flash attention drops when scoring, too."""
     attention.dropout_rate = attention.drop_weights.p if attention.training else 0.0
 

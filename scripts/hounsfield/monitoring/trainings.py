@@ -87,7 +87,10 @@ def _epoch(match: re.Match[str]) -> Epoch:
         datetime.strptime(match["time"], "%Y-%m-%d %H:%M:%S"),
         int(match["epoch"]),
         int(match["epochs"]),
-        *(float(match[name]) for name in ("loss", "val", "auroc", "rate")),
+        float(match["loss"]),
+        float(match["val"]),
+        float(match["auroc"]),
+        float(match["rate"]),
         int(match["waiting"]),
     )
 

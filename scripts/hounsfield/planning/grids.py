@@ -46,7 +46,7 @@ def side_multiple(models: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
         patch = block.get("options", {}).get("patch_size", PATCH) if block["architecture"] == "vit3d" else MULTIPLE
         patches = [patch] * 3 if isinstance(patch, int) else patch
         sides = [math.lcm(side, int(patch)) for side, patch in zip(sides, patches, strict=True)]
-    return tuple(sides)
+    return sides[0], sides[1], sides[2]
 
 
 def ladder(view: np.ndarray, finest: np.ndarray, multiple: tuple[int, int, int]) -> list[Grid]:
@@ -55,7 +55,8 @@ def ladder(view: np.ndarray, finest: np.ndarray, multiple: tuple[int, int, int])
     Coarser as nnU-Net's low-resolution stage is (Isensee et al., 2021): in small steps, first along the finer axes,
     until no axis has more than twice the spacing of another; then along all.
     """
-    spacing, grids = np.array(finest, float), []
+    spacing = np.array(finest, float)
+    grids: list[Grid] = []
     while True:
         grid = _grid(view, spacing, finest, multiple)
         if not grids or grid.voxels < grids[-1].voxels:

@@ -64,8 +64,8 @@ def existing_parent(path: Path) -> Path:
 
 def free_memory() -> float:
     """Bytes that a new process can have: what the kernel calls available, within the limit of a container."""
-    available = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), flags=re.MULTILINE)
-    free = float(available[1]) * 1024
+    (available,) = re.findall(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), flags=re.MULTILINE)
+    free = float(available) * 1024
     for limit, used in LIMITS:
         if (CGROUP / limit).exists() and (text := (CGROUP / limit).read_text().strip()) != "max":
             free = min(free, float(text) - float((CGROUP / used).read_text()))

@@ -1,6 +1,7 @@
 """Scores by subgroup: one number a model and group, and the pathologies behind it."""
 
 import pandas as pd
+from markupsafe import Markup
 
 from hounsfield.report.figures import SubgroupRow, subgroup_plot
 from hounsfield.report.results import MACRO, Results
@@ -69,11 +70,11 @@ def _frame(results: Results) -> pd.DataFrame | None:
     return None if frame is None or frame.empty else frame
 
 
-def _download(results: Results):
+def _download(results: Results) -> Markup:
     return offered(results.comparison["subgroups"], "subgroups.tsv")
 
 
-def _score(row: dict):
+def _score(row: dict) -> Markup | str:
     return number(row["roc_auc"], 3, row["low"], row["high"], _why(row))
 
 

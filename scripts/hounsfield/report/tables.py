@@ -123,7 +123,7 @@ def frame_table(caption: str, frame: pd.DataFrame, download: Download | None, mo
                 cells.append(heading(value) if place == 0 else words(value))
                 continue
             whole = (frame[column].dropna() % 1 == 0).all()
-            low, high = (record[end] for end in folded.get(column, ())) if column in folded else (None, None)
+            low, high = [record[end] for end in folded[column]] if column in folded else (None, None)
             cells.append(number(value, 0 if whole and column not in folded else 3, low, high))
         rows.append(cells)
     note = f"The first {most} of {len(frame)} rows." if len(frame) > most else ""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import yaml
@@ -44,7 +45,7 @@ def known_config(folder: str, tables: Sequence[str]) -> str | None:
         if known and (CONFIGS / dataset.config).is_file():
             metadata = [path for path in headers if path not in labels]
             lists = [path for path in tables if path not in headers]
-            paths = {"volumes": folder, "labels": labels, "metadata": metadata, "exclude": lists}
+            paths: dict[str, Any] = {"volumes": folder, "labels": labels, "metadata": metadata, "exclude": lists}
             if dataset.config == "ct-rate.yaml":
                 paths |= ct_rate_layout(folder)
             text = (CONFIGS / dataset.config).read_text(encoding="utf-8")
@@ -61,7 +62,7 @@ def ct_rate_layout(folder: str) -> dict[str, str | None]:
     if first is None:
         return {}
     below = Path(first).relative_to(folder).parts
-    raw = is_blank(nibabel.load(first).affine)
+    raw = is_blank(nibabel.load(first).affine)  # type: ignore[attr-defined]  # images of patients have one
     split = "{folder}" if below[0] in ("train", "valid") else "{folder}_fixed"
     nested = len(below) == 4
     return {

@@ -10,7 +10,22 @@ from hounsfield.cohort.settings import SPLITS
 # Words of label tables, and what they mean; the workflow itself takes 0 and 1 alone.
 YES = ("1", "1.0", "yes", "y", "true", "t", "positive", "pos", "present", "ja", "j", "wahr", "oui", "si", "sí", "x")
 NO = ("0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent", "nein", "falsch", "non")
-UNKNOWN = ("", "-1", "-1.0", "na", "n/a", "nan", "none", "null", "#n/a", "?", "unknown", "uncertain", "unclear", "unk")
+UNKNOWN: tuple[str, ...] = (
+    "",
+    "-1",
+    "-1.0",
+    "na",
+    "n/a",
+    "nan",
+    "none",
+    "null",
+    "#n/a",
+    "?",
+    "unknown",
+    "uncertain",
+    "unclear",
+    "unk",
+)
 UNKNOWN += ("unklar", "unbekannt", "inconnu", "not mentioned", "not assessed", "-")
 # Columns of two kinds that are no finding.
 NO_FINDING = re.compile(r"(?i)(sex|gender|geschlecht|split|fold|subset|contrast|kontrast|recon|index|unnamed).*")

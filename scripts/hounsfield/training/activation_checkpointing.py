@@ -48,4 +48,5 @@ def _still(norms: list[_BatchNorm]) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-            norm.num_batches_tracked -= 1
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.sub_(1)

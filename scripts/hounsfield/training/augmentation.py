@@ -40,7 +40,7 @@ def draw(settings: AugmentationSettings, seed: int, epoch: int, sample_seeds: np
     """Draw the changes of each sample from (seed, epoch, sample); `sample_seeds` (B,) of `data.sample_seed`."""
     rows = [_draw_sample(settings, np.random.default_rng([seed, epoch, int(sample)])) for sample in sample_seeds]
     columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return Draws(*columns[:-1], seeds=[int(value) for value in columns[-1]])
+    return Draws(*columns[:-1], [int(value) for value in columns[-1]])  # type: ignore[arg-type, call-arg]
 
 
 def augmented_input(
@@ -86,7 +86,7 @@ def matrices(draws: Draws) -> np.ndarray:
 
 
 def _draw_sample(settings: AugmentationSettings, random: np.random.Generator) -> tuple:
-    def both(limit, size=None):
+    def both(limit: float, size: int | tuple[int, ...] | None = None) -> np.ndarray:
         return random.uniform(-limit, limit, size)
 
     return (
@@ -126,7 +126,7 @@ def _rendered(
 
 
 def _stored_air(preprocessing: PreprocessingSettings) -> int:
-    return int(preprocessing.encode(np.float32(AIR_HU)))
+    return int(preprocessing.encode(np.array(AIR_HU, np.float32)))
 
 
 def _inverse(draws: Draws) -> tuple[np.ndarray, np.ndarray]:

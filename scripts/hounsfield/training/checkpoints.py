@@ -21,7 +21,15 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 # What the settings of a stranger may make of MONAI's constructors, whose errors are many and undocumented.
-UNMADE = (ConfigError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError, ImportError)
+UNMADE: tuple[type[BaseException], ...] = (
+    ConfigError,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ImportError,
+)
 UNMADE += (TypeError, ValueError, NotImplementedError, MemoryError, OSError)
 LAST, PREVIOUS = "last.pth", "previous.pth"
 

@@ -43,4 +43,5 @@ class EarlyStopping:
             setattr(self, name, state[name])
 
     def _gain(self, value: float) -> float:
+        assert self.best is not None  # a gain is over something
         return self.best - value if self.lower_is_better else value - self.best

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Interrupted(SystemExit):
@@ -17,9 +18,9 @@ class Interrupted(SystemExit):
 class Interruption:
     """Remembers the first signal; a second Ctrl-C acts at once (schedulers and launchers repeat SIGTERM)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.number: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __call__(self, number: int, frame: object) -> None:
         self.number = number
@@ -41,5 +42,5 @@ def catch_signals() -> Iterator[Interruption]:
     try:
         yield interruption
     finally:
-        for number, handler in interruption._before.items():
-            signal.signal(number, handler)
+        for caught, handler in interruption._before.items():
+            signal.signal(caught, handler)

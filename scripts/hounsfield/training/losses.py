@@ -45,7 +45,7 @@ def positive_weights(train_labels: np.ndarray, most: float) -> np.ndarray:
 def _bce(settings: LossSettings, train_labels: np.ndarray) -> Loss:
     weights = torch.from_numpy(positive_weights(train_labels, settings.max_pos_weight))
 
-    def loss(logits, labels):
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         weight = weights.to(logits.device, non_blocking=True)
         return functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
 
@@ -55,7 +55,7 @@ def _bce(settings: LossSettings, train_labels: np.ndarray) -> Loss:
 def _focal(settings: LossSettings) -> Loss:
     """Lin et al., 2017; alpha weighs positives and 1 - alpha negatives, so that neither is silenced."""
 
-    def loss(logits, labels):
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         cross_entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
         missed = torch.exp(-cross_entropy)  # the probability given to the true answer
         weight = torch.where(labels == 1, settings.alpha, 1 - settings.alpha)
@@ -67,7 +67,7 @@ def _focal(settings: LossSettings) -> Loss:
 def _asymmetric(settings: LossSettings) -> Loss:
     """Ben-Baruch et al., 2021: negatives are focused more than positives, and the easiest are dropped."""
 
-    def loss(logits, labels):
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         probability = torch.sigmoid(logits)
         shifted = (probability - settings.clip).clamp(min=0)
         positive = functional.logsigmoid(logits) * (1 - probability) ** settings.gamma_positive

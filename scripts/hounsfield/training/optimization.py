@@ -38,7 +38,7 @@ def freeze(model: nn.Module, settings: ModelSettings, frozen: str | Sequence[str
     if frozen == BACKBONE:
         names = [name for stage in network_stages(model, settings, "training.freeze")[:-1] for name in stage]
     else:
-        names = frozen
+        names = list(frozen)
         unknown = [name for name in names if not any(is_within(each, [name]) for each in parameters)]
         if unknown:
             parts = ", ".join(dict.fromkeys(each.split(".")[0] for each in parameters))

@@ -37,7 +37,7 @@ class Precision:
             raise ConfigError("config: training.amp: fp16 needs a GPU; use auto, off or bf16")
         if channels_last == "auto":
             channels_last = AMP_TYPES[amp] is not None
-        return cls(device, AMP_TYPES[amp], channels_last)
+        return cls(device, AMP_TYPES[amp], bool(channels_last))
 
     def autocast(self) -> AbstractContextManager:
         """Context of the forward pass."""
@@ -56,9 +56,10 @@ class Precision:
         model = model.to(self.device)
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d):
-                module.to(memory_format=self._format(module.weight))
+                module.to(memory_format=self._format(module.weight))  # type: ignore[call-overload]
                 if self.amp_type is not None and self.device.type == "cpu":
-                    module.forward = partial(_convolve_on_cpu, module.forward, module.kernel_size)
+                    forward = partial(_convolve_on_cpu, module.forward, module.kernel_size)
+                    module.forward = forward  # type: ignore[method-assign]
         return model
 
     def _format(self, tensor: torch.Tensor) -> torch.memory_format:

@@ -91,7 +91,9 @@ class TrainingSettings:
             "loss": LossSettings,
             "early_stopping": EarlyStoppingSettings,
         }
-        parts = {name: settings_from(kind, block.pop(name, {}), f"training.{name}") for name, kind in nested.items()}
+        parts: dict[str, Any] = {
+            name: settings_from(kind, block.pop(name, {}), f"training.{name}") for name, kind in nested.items()
+        }
         settings = settings_from(cls, block | parts, "training")
         if settings.batch_size < settings.gpu * settings.nodes:
             raise ConfigError(

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Tracker:
 
         directory.mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(init_timeout=20, silent=True, console="off")
-        self._run = wandb.init(mode=mode, dir=directory, resume="allow", settings=settings, **arguments)
+        self._run = wandb.init(mode=cast("Any", mode), dir=directory, resume="allow", settings=settings, **arguments)
         self.run_id = self._run.id
 
     def _guarded(self, what: str, call: Callable, *arguments: Any) -> None:

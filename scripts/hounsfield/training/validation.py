@@ -1,6 +1,6 @@
 """What training looks at after each epoch, to choose the best one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -61,6 +61,6 @@ def validation_metrics(logits: np.ndarray, labels: np.ndarray, pathologies: Sequ
     return result | {f"val_roc_auc {name}": value for name, value in auc.items()}
 
 
-def _mean(values) -> float:
+def _mean(values: Iterable[float]) -> float:
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -109,7 +109,8 @@ def work(search: Search) -> pd.DataFrame:
 
     Columns: number of the trial, epochs at the rung. Raises TableError or StoreError; Interrupted after a signal.
     """
-    study, done = search.study.open(), []
+    study = search.study.open()
+    done: list[dict[str, int]] = []
     while True:
         with search.study.claimed(study, search.settings.trials) as assignment:
             if assignment is None:

@@ -70,7 +70,7 @@ def read_itk(path: Path, hu: str, rescale: Rescale | None, spacing: tuple | None
     check_surplus(0 if held is None else held - raw.nbytes, path)
     _check_shape(raw, path)
     affine = np.eye(4)
-    steps = image.GetSpacing() if told else spacing[::-1]
+    steps = image.GetSpacing() if spacing is None or told else spacing[::-1]
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * steps
     affine[:3, 3] = image.GetOrigin()
     if is_blank(affine) and spacing is not None:
@@ -147,7 +147,7 @@ def _bytes_held(fields: dict[str, str], end: int, path: Path) -> int | None:
         return file.stat().st_size - start
     try:
         return _unpack(file, start, kind)
-    except (EOFError, isal_zlib.error) as error:
+    except (EOFError, isal_zlib.error) as error:  # type: ignore[misc]
         said = str(error).lower()
         wrong = "crc" in said or "checksum" in said
         reason = "bad_checksum" if wrong else "truncated" if isinstance(error, EOFError) else "damaged"

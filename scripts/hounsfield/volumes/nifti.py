@@ -85,7 +85,7 @@ def _unpacked(path: Path, size: int, whole: bool) -> bytes:
             surplus = len(file.read(TRAILING_BYTES)) if whole else 0
         except EOFError as error:
             raise VolumeError("truncated", "the gzip stream ends early; fetch it again", path) from error
-        except (gzip.BadGzipFile, isal_zlib.error) as error:
+        except (gzip.BadGzipFile, isal_zlib.error) as error:  # type: ignore[misc]
             text = str(error)
             reason = "bad_checksum" if "CRC" in text or "length" in text.lower() else "damaged"
             raise VolumeError(reason, f"the gzip stream is damaged ({text}); fetch it again", path) from error
@@ -138,12 +138,13 @@ def _layout(header: nibabel.Nifti1Header, start: bytes, path: Path) -> tuple[np.
         raise VolumeError("rgb", "the voxels are colours or complex numbers, so this is no CT", path)
     if math.prod(shape[3:]) != 1:
         raise VolumeError("several_frames", f"the image has {shape[3:]} frames; write one file for each", path)
-    shape = (*shape, 1, 1)[:3] if len(shape) < 3 else shape[:3]
+    i, j, k = (*shape, 1, 1)[:3] if len(shape) < 3 else shape[:3]
+    shape = i, j, k
     if min(shape) < 1:
         raise VolumeError("empty", f"the header gives the shape {shape}", path)
     if min(shape) == 1:
         raise VolumeError("one_slice", f"the shape is {shape}: a picture, and no volume", path)
-    return dtype, shape, _offset(header, start, path)
+    return dtype, (i, j, k), _offset(header, start, path)
 
 
 def _offset(header: nibabel.Nifti1Header, start: bytes, path: Path) -> int:

@@ -76,6 +76,8 @@ def store_volume(row: dict[str, Any], store: VolumeStore, settings: Preprocessin
 
     A file that is written to meanwhile is refused (`changed`). Raises OSError if the store cannot be written.
     """
+    key: str | None
+    facts: dict[str, Any] | None
     try:
         key, facts = _stored(row, store, settings)
     except VolumeError as error:

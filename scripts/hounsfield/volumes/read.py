@@ -38,7 +38,7 @@ def read_volume(
         raise VolumeError("too_large", "there is not enough memory to read it; take fewer workers", path) from error
     except OSError as error:
         raise VolumeError("unreadable", f"{one_line(error)}; check the disk and the permissions", path) from error
-    except UNFORESEEN as error:
+    except UNFORESEEN as error:  # type: ignore[misc]
         raise VolumeError("damaged", f"cannot be read ({one_line(error)}); fetch it again", path) from error
 
 

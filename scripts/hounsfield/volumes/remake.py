@@ -59,7 +59,7 @@ class RemakingStore(VolumeStore):
     @cached_property
     def _rows(self) -> Mapping[str, dict[str, Any]]:
         """The row of shards/*.tsv of each key."""
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for path in sorted((self.tables / "stored").glob("*.tsv")):
             shard = self.tables / "shards" / path.name
             if shard.is_file():

@@ -83,7 +83,7 @@ def linear_taps(n: int, spacing: float, target_spacing: float, n_target: int, an
 
 def _resample_separable(volume: Volume, settings: PreprocessingSettings) -> np.ndarray:
     """Slice by slice: rows, then columns, then a weighted sum of the few planes in reach of each output plane."""
-    target = np.full(settings.shape, settings.encode(np.float32(AIR_HU)), settings.dtype)
+    target = np.full(settings.shape, settings.encode(np.array(AIR_HU, np.float32)), settings.dtype)
     lengths = zip(volume.hu.shape, volume.spacing, settings.spacing, settings.shape, strict=True)
     z, y, x = (linear_taps(*axis, settings.antialias) for axis in lengths)
     place = (slice(y.start, y.start + len(y.first)), slice(x.start, x.start + len(x.first)))
@@ -102,14 +102,16 @@ def _resample_separable(volume: Volume, settings: PreprocessingSettings) -> np.n
 
 
 @njit(nogil=True)
-def _accumulate(total, plane, weight):
+def _accumulate(total: np.ndarray, plane: np.ndarray, weight: float) -> None:
     for j in range(total.shape[0]):
         for i in range(total.shape[1]):
             total[j, i] += weight * plane[j, i]
 
 
 @njit(nogil=True)
-def _resample_plane(plane, y_first, y_weights, x_first, x_weights):
+def _resample_plane(
+    plane: np.ndarray, y_first: np.ndarray, y_weights: np.ndarray, x_first: np.ndarray, x_weights: np.ndarray
+) -> np.ndarray:
     out = np.empty((y_first.size, x_first.size), np.float32)
     low, high = x_first[0], x_first[-1] + x_weights.shape[1]
     row = np.empty(plane.shape[1], np.float32)

@@ -4,6 +4,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 DICOM_MAGIC = b"DICM"
 PREAMBLE_BYTES = 128
@@ -13,7 +14,20 @@ START_BYTES = 512
 BARE_STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 SLICE_SUFFIXES = (".dcm", ".dicom", ".ima")
 # Archives hold these beside the slices.
-OTHER_SUFFIXES = (".csv", ".db", ".gif", ".htm", ".html", ".inf", ".ini", ".jpeg", ".jpg", ".json", ".log", ".md")
+OTHER_SUFFIXES: tuple[str, ...] = (
+    ".csv",
+    ".db",
+    ".gif",
+    ".htm",
+    ".html",
+    ".inf",
+    ".ini",
+    ".jpeg",
+    ".jpg",
+    ".json",
+    ".log",
+    ".md",
+)
 OTHER_SUFFIXES += (".nii", ".nrrd", ".pdf", ".png", ".tsv", ".txt", ".xml", ".yaml", ".zip")
 
 # How a file begins in lower case, what it is, and what to do.
@@ -57,7 +71,7 @@ def is_bare_dataset(start: bytes) -> bool:
     """
     if start[:2] not in BARE_STARTS or len(start) < 12:
         return False
-    order = "little" if start[1] == 0 else "big"
+    order: Literal["little", "big"] = "little" if start[1] == 0 else "big"
     element = int.from_bytes(start[2:4], order)
     explicit = start[4:6].isalpha() and start[4:6].isupper()
     length = int.from_bytes(start[6:8] if explicit else start[4:8], order)
@@ -95,7 +109,7 @@ def files_below(folder: str | os.PathLike) -> list[Path]:
     def fail(error: OSError) -> None:
         raise error
 
-    return sorted(Path(top, name) for top, _, names in os.walk(folder, onerror=fail) for name in names)
+    return sorted(Path(top, name) for top, _, names in os.walk(os.fspath(folder), onerror=fail) for name in names)
 
 
 def slice_files(folder: str | os.PathLike, below: Sequence[Path] | None = None) -> list[Path]:

@@ -138,7 +138,7 @@ class VolumeStore:
             whole = file.readinto(frame) == len(frame) and not file.read(1)
         if not whole or isal_zlib.crc32(frame) != facts["crc"]:
             raise self._damaged(key)
-        return facts, memoryview(frame)
+        return facts, frame.data
 
     def _header(self, key: str, file: Any) -> dict[str, Any]:
         start = file.read(len(MAGIC) + 8)
@@ -177,5 +177,5 @@ def compress(voxels: np.ndarray) -> bytes:
 def voxel_digest(voxels: np.ndarray) -> str:
     """Digest of shape, type and values: equal for the same image under two names."""
     digest = hashlib.blake2b(f"{voxels.shape}{voxels.dtype.str}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(voxels))
+    digest.update(np.ascontiguousarray(voxels).data)
     return digest.hexdigest()

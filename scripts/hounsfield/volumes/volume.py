@@ -21,7 +21,7 @@ class VolumeError(HounsfieldError):
         self.path = str(path)
         super().__init__(f"{self.path}: {reason}: {detail}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return type(self), (self.reason, self.detail, self.path)
 
 
