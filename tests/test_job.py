@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,3 +62,26 @@ def test_a_job_that_another_run_is_doing_waits_until_it_ends(snakemake):
             happened.append("the other run")
         job.result(timeout=60)
     assert happened == ["the other run", "job"]
+
+
+ORPHAN = """
+import os, sys, time
+if os.fork():
+    os._exit(0)  # the parent dies first
+while os.getppid() == int(sys.argv[1]):
+    time.sleep(0.01)
+from types import SimpleNamespace
+from hounsfield.job import run_job
+snakemake = SimpleNamespace(rule="train", log=[sys.argv[2] + ".log"], wildcards={})
+run_job(lambda _: open(sys.argv[2], "w").close(), snakemake)
+open(sys.argv[2], "w").close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_a_job_whose_snakemake_died_while_it_was_starting_ends(tmp_path):
+    made = tmp_path / "made"
+    script = ORPHAN.replace("int(sys.argv[1])", "PARENT").replace("if os.fork", "PARENT = os.getpid()\nif os.fork")
+    done = subprocess.run([sys.executable, "-c", script, "", str(made)], capture_output=True, text=True, timeout=120)
+    assert "Snakemake has ended, and so does its job" in done.stderr
+    assert not made.exists()

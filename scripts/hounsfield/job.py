@@ -3,10 +3,12 @@
 import ctypes
 import errno
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hounsfield.errors import HounsfieldError
@@ -16,6 +18,7 @@ from hounsfield.memory import peak_memory_mb
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ADOPTERS = ("systemd", "init", "tini", "dumb-init", "docker-init", "catatonit")
 ADVICE = {
     errno.ENOSPC: "make room on that disk",
     errno.EDQUOT: "make room in your quota",
@@ -57,10 +60,23 @@ def end_with_parent() -> None:
     """Have the kernel send this process SIGTERM when its parent dies, so that none is left behind.
 
     Only Linux can; elsewhere a job whose Snakemake was killed runs on to its end, and the next run waits for its lock.
+    Ends this process at once if its parent has died already, as it may while torch is imported.
     """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if is_orphan():
+        sys.exit(f"process {os.getpid()}: Snakemake has ended, and so does its job; the same command goes on")
+
+
+def is_orphan() -> bool:
+    """Whether the parent is one that adopts processes, and not Snakemake as the first process of a container."""
+    parent = Path("/proc", str(os.getppid()))
+    try:
+        name, command = (parent / "comm").read_text().strip(), (parent / "cmdline").read_bytes()
+    except OSError:  # it has ended just now, or /proc hides it
+        return False
+    return (parent.name == "1" or name in ADOPTERS) and b"snakemake" not in command
 
 
 @contextmanager

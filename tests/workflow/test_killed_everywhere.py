@@ -78,7 +78,7 @@ def running_scripts(project):
     return {script for command in commands for script in re.findall(r"tmp\w+\.\w+\.py", command)}
 
 
-def wait_until_gone(folder, seconds=20):
+def wait_until_gone(folder, seconds=120):
     deadline = time.monotonic() + seconds
     while left := processes_in(folder):
         assert time.monotonic() < deadline, f"left behind: {[process.cmdline() for process in left]}"
