@@ -17,7 +17,7 @@ from jsonschema.exceptions import ValidationError
 
 from hounsfield.errors import ConfigError
 from hounsfield.layout import RunFolder
-from hounsfield.user_tables import is_excel, read_header
+from hounsfield.user_tables import read_header
 
 # Keys that decide no result, but how fast, where and by how many it is made: a change of one retrains nothing.
 # Whatever is not listed decides. (Of several GPUs, sums are rounded in another order.)
@@ -164,8 +164,8 @@ def check_tables(config: dict[str, Any]) -> None:
     if cohort.get("label_mapping"):
         return
     for path in cohort["labels"]:
-        if is_address(path) or is_excel(path):
-            continue  # opened by the manifest
+        if is_address(path):
+            continue  # fetched for the manifest
         header = read_header(path)
         missing = [name for name in cohort["pathologies"] if name not in header]
         if missing:

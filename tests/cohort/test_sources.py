@@ -1,9 +1,12 @@
 """Users' tables are read whole, as text, or not at all."""
 
+from zipfile import ZipFile
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hounsfield import user_tables
 from hounsfield.cohort.sources import is_writable_name, read_user_tables, volume_name
 from hounsfield.errors import TableError
 
@@ -71,6 +74,23 @@ def test_encodings_and_separators_are_found_and_named(tmp_path, caplog, encoding
     assert ("columns are parted by" in caplog.text) == (separator != ",")
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be"])
+def test_a_few_accents_are_western_and_utf_16_needs_no_mark(tmp_path, encoding):
+    names = ["Müller", "Étude", "niño", "à"]
+    text = "VolumeName,nodule\n" + "".join(f"{name},1\n" for name in names)
+    assert read(tmp_path, text, encoding=encoding)["volume"].tolist() == names
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv", "labels.txt"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_within_cells_part_nothing(tmp_path, name, separator):
+    lines = [["VolumeName", "PatientID", "x, y; z", "nodule"], ["a", "x, y", "", "0,7"], [], ["b", "u;v;w", "", "1"]]
+    lines = [[f'"{cell}"' if separator in cell else cell for cell in cells] for cells in lines]
+    frame = read(tmp_path, "\n".join(separator.join(cells) for cells in lines), name)
+    assert frame["PatientID"].tolist() == ["x, y", "u;v;w"]
+    assert frame["nodule"].tolist() == ["0,7", "1"]
+
+
 def test_a_separator_that_excel_tells_is_no_row(tmp_path):
     frame = read(tmp_path, "sep=;\r\nVolumeName;nodule\r\na,b;1\r\n")
     assert frame["volume"].tolist() == ["a,b"]
@@ -78,7 +98,9 @@ def test_a_separator_that_excel_tells_is_no_row(tmp_path):
         read(tmp_path, "sep=;\nVolumeName;nodule\na\n")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfeV\x00o", b"\x00\x01\x02\x03" * 100, bytes(range(256)) * 4])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfeV\x00o", b"VolumeName,nodule\na\x00b,1\n", b"\x00\x01\x02\x03" * 100, bytes(range(256)) * 4]
+)
 def test_bytes_that_are_no_text_are_refused(tmp_path, content):
     (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(TableError, match=r"labels\.csv: "):
@@ -121,6 +143,63 @@ def test_the_first_visible_sheet_of_excel_is_read_with_its_true_rows(tmp_path, c
     book.save(tmp_path / "labels.xlsm")
     with pytest.raises(TableError, match="line 200 has no usable 'VolumeName'"):
         read_user_tables([str(tmp_path / "labels.xlsm")], "VolumeName", lambda column: False, ("nodule",))
+
+
+def workbook(path, cells):
+    """An Excel file, by whatever name, of {place: value}."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for place, value in {"A1": "VolumeName", "B1": "nodule", "A2": "a", "B2": 1}.items() | cells.items():
+        book.active[place] = value
+    book.save(path.with_suffix(".xlsx"))
+    path.with_suffix(".xlsx").rename(path)
+    return str(path)
+
+
+def read_excel(path):
+    return read_user_tables([path], "VolumeName", lambda column: False, ("nodule",))
+
+
+@pytest.mark.parametrize(
+    "cells, told",
+    [
+        ({"A7": "b", "B7": "=B2"}, "line 7: B7 is a formula without a result"),
+        ({"A9": 123456789012345678}, "line 9 has no usable 'VolumeName' ('1.23456789012346E+17')"),
+        ({"A5": "b", "B5": 0, "D5": "note"}, "line 5 has 4 cells and the header 2"),
+    ],
+)
+@pytest.mark.parametrize("name", ["labels.xlsx", "labels.csv"])
+def test_what_excel_would_lose_is_refused_with_its_row(tmp_path, name, cells, told):
+    with pytest.raises(TableError) as caught:
+        read_excel(workbook(tmp_path / name, cells))
+    assert told in str(caught.value)
+
+
+def test_a_sheet_that_calls_itself_smaller_than_it_is(tmp_path):
+    path = workbook(tmp_path / "labels.xlsx", {"A30": "b", "B30": 0.0})
+    with ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content.replace(b'<dimension ref="A1:B30"', b'<dimension ref="A1:A2"'))
+    assert b'ref="A1:B30"' in members["xl/worksheets/sheet1.xml"]
+    assert read_excel(path)["nodule"].tolist() == ["1", "0"]
+
+
+def test_a_sheet_has_bounds(tmp_path, monkeypatch):
+    path = workbook(tmp_path / "labels.xlsx", {"A40": "b"})
+    for name, most in (("MOST_EXCEL_ROWS", 39), ("MOST_EXCEL_CELLS", 4), ("LARGEST_EXCEL_BYTES", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(user_tables, name, most)
+            with pytest.raises(TableError, match=r"more cells than a table|more than any sheet"):
+                read_excel(path)
+    assert len(read_excel(path)) == 2
+
+
+def test_excel_of_before_2007_is_told(tmp_path):
+    (tmp_path / "labels.xls").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600))
+    with pytest.raises(TableError, match=r"labels\.xls: .*before 2007; save it as \.xlsx or UTF-8 CSV"):
+        read_excel(str(tmp_path / "labels.xls"))
 
 
 def test_a_file_that_is_no_excel_is_refused(tmp_path):

@@ -59,7 +59,7 @@ def test_names_of_tables_files_and_lists_are_compared_in_both_directions(site):
 
 def test_each_entry_of_an_exclude_list_that_matched_nothing_is_named(site, caplog):
     site.table("labels.csv", site.patients(6))
-    (site.folder / "out.txt").write_text("train_1_a_1.nii.gz\nabsent\ngone.nii\n")
+    (site.folder / "out.txt").write_text("train_1_a_1.nii.gz\nabsent\ngone.nii\n", encoding="utf-16")
     made = site.build(exclude=[str(site.folder / "out.txt")])
     assert "no label table has the volume 'absent'" in caplog.text and "'gone'" in caplog.text
     assert set(made.unmatched["volume"]) == {"train_1_a_1", "absent", "gone"}

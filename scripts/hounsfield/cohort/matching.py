@@ -5,7 +5,6 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from hounsfield.cohort.sources import SUFFIXES, plain_name, volume_name
 from hounsfield.cohort.spelling import aligned, unified
 from hounsfield.errors import ConfigError, TableError
 from hounsfield.patience import at_most
+from hounsfield.user_tables import read_lines
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def drop_listed(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
     """`table` without the volumes that the text files of cohort.exclude name. Raises ConfigError."""
     for path in cohort.exclude:
         try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"config: cohort.exclude: {path} cannot be read ({error}); give a text file") from error
+            lines = read_lines(path)
+        except TableError as error:
+            raise ConfigError(f"config: cohort.exclude: {error}") from error
         named = [volume_name(line) for line in lines if line.strip()]
         names = set(aligned(named, table["volume"], cohort.similar_names, f"{path}: the volumes"))
         hit = table["volume"].isin(names)

@@ -14,6 +14,7 @@ from hounsfield.user_tables import Row, digest, read_rows
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".nii.gz", ".nii", ".hdr.gz", ".hdr", ".npz", ".nrrd", ".nhdr", ".mha", ".mhd")
+SHORTENED = re.compile(r"\d\.\d+E\+\d+")  # what a spreadsheet shows of a long number
 
 
 def read_user_tables(
@@ -89,13 +90,17 @@ def _read_user_table(
     columns, lines = _cells(path, rows, places, len(header))
     frame = pd.DataFrame(columns, columns=list(places), dtype=object)
     names = [volume_name(written) for written in frame[volume_column]]
-    bad = next((index for index, name in enumerate(names) if not name or not is_writable_name(name)), None)
+    bad = next((index for index, name in enumerate(names) if not _is_usable(name)), None)
     if bad is not None:
         written = frame[volume_column][bad]
         raise TableError(f"{path}: line {lines[bad]} has no usable {volume_column!r} ({written!r})")
     log.info("%s: %d rows, blake2b %s", path, len(frame), digest(path))
     named = frame[volume_column].str.strip()
     return frame.drop(columns=[name for name in ("volume", "named") if name in frame]).assign(volume=names, named=named)
+
+
+def _is_usable(name: str) -> bool:
+    return name != "" and is_writable_name(name) and not SHORTENED.fullmatch(name)
 
 
 def _cells(
