@@ -360,6 +360,42 @@ def test_off_means_off_and_a_tables_words_may_be_keys():
 
 
 @pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ((True, "", -1), {"true", "", "-1"}),
+        (("-1", None, 1.5), {"-1", "null", "1.5"}),
+        ((False, "yes"), {"false", "yes"}),
+    ],
+)
+def test_keys_of_all_kinds_are_words_of_a_table(keys, words):
+    complete = complete_config(merged(CONFIG, {"cohort": {"uncertain": dict.fromkeys(keys, "mask")}}))
+    assert canonical(complete)["cohort"]["uncertain"].keys() - {"-1", ""} == words - {"-1", ""}
+    values = dict.fromkeys(keys, "test")
+    assert set(canonical(complete_config(merged(CONFIG, {"split": {"values": values}})))["split"]["values"]) >= words
+
+
+@pytest.mark.parametrize("one, other", [("yes", "1"), ("true", "yes"), ("no", "0"), ("010", "8"), ("null", "~")])
+def test_keys_that_yaml_makes_one_of_are_named(tmp_path, one, other):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"cohort:\n  uncertain: {{{one}: 1, x: 0,\n    {other}: mask}}\n")
+    with pytest.raises(ConfigError, match=f"line 3: cohort.uncertain.{other} is the same to YAML as {one}; write both"):
+        check_unique_keys(path)
+    path.write_text(f"cohort: {{uncertain: {{'{one}': 1, '{other}': mask, {one}: 0}}}}\n")
+    check_unique_keys(path)
+
+
+def test_merged_blocks_and_dates_are_no_duplicates(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &a {x: 1}\nb: &b {y: 1}\nc: {<<: *a, <<: *b, x: 2}\n2020-01-01: 1\n[1, 2]: 3\n")
+    check_unique_keys(path)
+
+
+def test_a_column_that_yaml_takes_for_a_truth_is_to_be_quoted():
+    with pytest.raises(ConfigError, match=r"cohort\.patient_column: False is not of type .* write a word in quotes"):
+        complete_config(merged(CONFIG, {"cohort": {"patient_column": False}}))
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"pathologies": ["patient"]}, "'patient' is a column of the workflow's own tables"),

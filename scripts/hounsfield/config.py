@@ -37,6 +37,11 @@ NEUTRAL = (
 )
 
 
+# Blocks whose keys are values of a table, and so may be numbers, or what YAML makes of words.
+KEYED_BY_VALUES = ("cohort.uncertain", "split.values")
+YAML_NAMES = {"True": "true", "False": "false", "None": "null"}
+
+
 def config_schema() -> dict[str, Any]:
     """The configuration's JSON schema: `workflow/schemas/config.schema.yaml`, linked beside this module."""
     return yaml.safe_load(Path(__file__).with_name("config.schema.yaml").read_text(encoding="utf-8"))
@@ -52,8 +57,16 @@ def complete_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_written(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which `amp: off` is the word again: YAML makes of it what it makes of `false`."""
+    """A copy in which `amp: off` is the word again, and keys that stand for words of a table are text.
+
+    YAML makes of `off` what it makes of `false`, and of a key 1 a number.
+    """
     plain = copy.deepcopy(dict(config))
+    for place in KEYED_BY_VALUES:
+        outer, inner = place.split(".")
+        block = plain.get(outer)
+        if isinstance(block, dict) and isinstance(block.get(inner), dict):
+            block[inner] = {YAML_NAMES.get(repr(key), str(key)): value for key, value in block[inner].items()}
     models = plain.get("models")
     blocks = [plain, *(models.values() if isinstance(models, dict) else ())]
     for block in blocks:
@@ -69,23 +82,23 @@ def check_unique_keys(path: str | os.PathLike) -> None:
         root = yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
-    waiting = [("", root)]
+    waiting, loader = [("", root)], yaml.SafeLoader("")
     while waiting:
         place, node = waiting.pop()
         pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        seen: set[str] = set()
+        seen: dict[Any, str] = {}
         for key, value in pairs:
             name = f"{place}.{key.value}" if place else str(key.value)
-            if key.value in seen and key.value != "<<":
-                line = key.start_mark.line + 1
-                raise ConfigError(f"{path}: line {line}: {name} is given twice; remove one of the two")
-            seen.add(str(key.value))
+            plain = isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"
+            means = loader.construct_object(key) if plain else key  # a merge may stand twice
+            if means in seen:
+                told = f"{name} is given twice; remove one of the two"
+                if seen[means] != key.value:  # as yes and true, or yes and 1
+                    told = f"{name} is the same to YAML as {seen[means]}; write both in quotes"
+                raise ConfigError(f"{path}: line {key.start_mark.line + 1}: {told}")
+            seen[means] = str(key.value)
             waiting.append((name, value))
         waiting += [(place, item) for item in node.value] if isinstance(node, yaml.SequenceNode) else []
-
-
-# Blocks whose keys are values of a table, and so may be numbers.
-KEYED_BY_VALUES = ("cohort.uncertain", "split.values")
 
 
 def _odd_values(block: Any, place: str = "") -> Iterator[str]:
@@ -296,7 +309,9 @@ def _explain(error: ValidationError) -> Iterator[str]:
         absent = [key for key in error.validator_value if key not in error.instance]
         yield f"{place + '.' if place else ''}{absent[0]}: is required"
     else:
-        yield f"{place}: {error.message}"
+        word = isinstance(error.instance, bool) and error.validator == "type"
+        hint = "; YAML takes yes, no, on and off for it: write a word in quotes" if word else ""
+        yield f"{place}: {error.message}{hint}"
 
 
 def _suggest(name: str, known: Any) -> str:

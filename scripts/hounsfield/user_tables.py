@@ -124,7 +124,7 @@ def _decoded(content: bytes, path: str | os.PathLike) -> str:
 
 
 def _likely_text(content: bytes) -> tuple[str | None, str | None]:
-    """Encoding and text by charset-normalizer; Western European where it is as likely: a few accents tell too little."""
+    """Encoding and text by charset-normalizer; Western European where it is as likely: few accents tell too little."""
     from charset_normalizer import from_bytes  # only where it is needed
 
     found = list(from_bytes(content))

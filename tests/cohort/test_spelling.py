@@ -135,6 +135,21 @@ def test_a_german_spreadsheet_gives_its_spacing(site):
         np.testing.assert_array_equal(made[column], value)
 
 
+@pytest.mark.parametrize(
+    ("ages", "told"),
+    [
+        (["45,5", "", "46", "47,25"], ["45.5", "", "46.0", "47.25"]),
+        (["45,5", "063Y", "46", ""], ["45,5", "063Y", "46", ""]),
+        (["45.5", "46", "", "7"], ["45.5", "46", "", "7"]),
+        (["1-2", "3,4", "x,y", "a"], ["1-2", "3,4", "x,y", "a"]),
+    ],
+)
+def test_subgroups_with_decimal_commas_are_numbers(site, ages, told):
+    rows = site.patients(2)
+    site.table("labels.csv", [row | {"age": age} for row, age in zip(rows, ages, strict=True)])
+    assert site.build(subgroups={"age": "age"}).metadata["age"].tolist() == told
+
+
 def test_a_pattern_that_never_ends_is_stopped_with_advice(site, monkeypatch):
     monkeypatch.setattr("hounsfield.cohort.matching.PATTERN_SECONDS", 0.3)
     site.table("labels.csv", [{"VolumeName": "a" * 60 + "!.nii.gz", "nodule": 1, "effusion": 0}])

@@ -72,6 +72,36 @@ def test_a_patient_who_comes_back_was_not_forgotten(tmp_path):
     assert split(changed, tmp_path).equals(before)
 
 
+@pytest.mark.parametrize("rule, part", [("train", "0"), ("train", "Test"), ("folds", "4"), ("folds", "val")])
+def test_a_remembered_part_is_one_that_its_rule_could_make(tmp_path, rule, part):
+    patients, memory = cohort(60), tmp_path / "splits.tsv"
+    split(patients, tmp_path, folds=4)
+    lines = memory.read_text().splitlines()
+    place = next(number for number, line in enumerate(lines) if rule in line)
+    start = lines[place].rsplit("\t", 1)[0]
+    memory.write_text("\n".join([*lines[:place], f"{start}\t{part}", *lines[place + 1 :], ""]))
+    with pytest.raises(TableError, match=f"line {place + 1}: '{part}' is no split; write one of"):
+        split(patients, tmp_path, folds=4)
+
+
+def test_who_is_divided_anew_is_told(tmp_path, caplog):
+    patients = cohort(60)
+    before = split(patients, tmp_path)
+    assert caplog.text == ""
+    split(patients, tmp_path, fractions={"train": 0.5, "val": 0.5})
+    assert "remembers no splits of seed 0: train 0.5, val 0.5" in caplog.text
+    caplog.clear()
+    split(patients, tmp_path, choices=("train", "val"))
+    assert f"{(before == 'test').sum()} patients, such as" in caplog.text
+    assert "were in test and are now divided among train and val" in caplog.text
+
+
+def test_words_and_numbers_of_split_values_are_what_was_written():
+    block = SplitSettings.from_config({"column": "s", "values": {True: "test", False: "train", 2: "val"}})
+    values = pd.Series(["yes", "no", "2"], index=["p0", "p1", "p2"])
+    assert given_splits(values, block).tolist() == ["test", "train", "val"]
+
+
 def test_folds_are_disjoint_and_leave_the_test_split_alone(tmp_path):
     patients = cohort(300)
     parts = split(patients, tmp_path, folds=5)

@@ -69,6 +69,17 @@ def _values(
     return first.to_numpy(float), second.to_numpy(float)
 
 
+def with_points(texts: pd.Series) -> pd.Series:
+    """A column of numbers with decimal commas, such as ages, with points; any other column as it is."""
+    filled = [text for text in texts.unique() if text.strip()]
+    if decimal_mark(filled) != COMMA:
+        return texts
+    numbers = {text: read_numbers(text, COMMA, pairs=False) for text in filled}
+    if not all(found and np.isfinite(found).all() for found in numbers.values()):
+        return texts
+    return texts.map({text: repr(found[0]) for text, found in numbers.items() if found}).fillna(texts)
+
+
 def decimal_mark(texts: Iterable[str]) -> str | None:
     """The decimal mark of a column, seen in the whole of it; None if that cannot be told.
 

@@ -3,13 +3,13 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from string import Formatter
 
 import pandas as pd
 
-from hounsfield.cohort.sources import SUFFIXES, is_writable_name, volume_name
+from hounsfield.cohort.sources import SUFFIXES, folded_name, is_writable_name, volume_name
 from hounsfield.errors import TableError
 from hounsfield.progress import progress
 from hounsfield.volumes.signatures import is_slice
@@ -81,26 +81,75 @@ def _is_writable(path: str) -> bool:
     return is_writable_name(path)
 
 
-def template_paths(template: str, root: str | os.PathLike, table: pd.DataFrame) -> list[str | None]:
+def template_paths(
+    template: str, root: str | os.PathLike, table: pd.DataFrame, similar_names: str = "stop"
+) -> list[str | None]:
     """The path that `template`, such as "{split}/{volume}.nii.gz", gives for each row; None if nothing is there.
 
-    The suffix may be left out. Values are only ever put in: they are no templates themselves. A row that lacks a value
-    has no path. Raises TableError for a path that leaves `root`.
+    The suffix may be left out, and names that `plain_name` takes for one are one; similar_names is the policy for
+    those that differ in case or leading zeros. Values are only ever put in: they are no templates themselves. A row
+    that lacks a value has no path. Raises TableError for a path that leaves `root`, or by the policy.
     """
-    pieces = [(literal, name) for literal, name, _, _ in Formatter().parse(template)]
     top = os.path.join(os.path.abspath(root), "")
-    columns = {name: table[name].tolist() for _, name in pieces if name is not None}
+    fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     paths = []
-    for row, volume in enumerate(table["volume"]):
-        values = [(literal, "" if name is None else columns[name][row]) for literal, name in pieces]
-        if any(not value for (_, value), (_, name) in zip(values, pieces, strict=True) if name is not None):
+    for row in table[list(dict.fromkeys(["volume", *fields]))].to_dict("records"):
+        volume = row["volume"]
+        if not all(row[name] for name in fields):
             paths.append("")
             continue
-        path = os.path.normpath(os.path.join(root, "".join(literal + value for literal, value in values)))
+        path = os.path.normpath(os.path.join(root, filled(template, row)))
         if not os.path.abspath(path).startswith(top):
             raise TableError(f"{volume}: its path {path} is not inside {root} (cohort.volumes); correct the table")
         paths.append(path)
-    return list(_in_threads(_existing, paths, "paths"))
+    found = list(_in_threads(_existing, paths, "paths"))
+    others = _OtherSpellings(root, similar_names)
+    return [near or others.find(path) if path else None for path, near in zip(paths, found, strict=True)]
+
+
+def filled(template: str, row: Mapping[str, str]) -> str:
+    """`template` with a row's values in the place of the names in braces."""
+    return "".join(
+        literal + (row[name] if name is not None else "") for literal, name, _, _ in Formatter().parse(template)
+    )
+
+
+class _OtherSpellings:
+    """Files whose names are spelled otherwise than a table has them; each folder is listed once."""
+
+    def __init__(self, root: str | os.PathLike, policy: str) -> None:
+        self.root, self.policy = os.path.normpath(root), policy
+        self.listed: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, path: str) -> str | None:
+        """The path below the root that has the names of `path`, or None. Raises TableError by the policy."""
+        here = self.root
+        parts = os.path.relpath(path, self.root).split(os.sep)
+        for part in parts:
+            there = os.path.join(here, part) if os.path.exists(os.path.join(here, part)) else self._entry(here, part)
+            if there is None:
+                return None
+            here = there
+        return here
+
+    def _entry(self, folder: str, name: str) -> str | None:
+        alike = self._entries(folder).get(folded_name(volume_name(name)), [])
+        same = [entry for entry in alike if volume_name(entry) == volume_name(name)]
+        if not same and alike and self.policy == "stop":
+            raise TableError(
+                f"{folder}: {name!r} (by cohort.path) and {alike[0]!r} there differ only in case or leading zeros; "
+                "correct one, or set cohort.similar_names to same or different"
+            )
+        chosen = same or (alike if self.policy == "same" else [])
+        return os.path.join(folder, chosen[0]) if len(chosen) == 1 else None
+
+    def _entries(self, folder: str) -> dict[str, list[str]]:
+        if folder not in self.listed:
+            entries: dict[str, list[str]] = {}
+            for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+                entries.setdefault(folded_name(volume_name(entry)), []).append(entry)
+            self.listed[folder] = entries
+        return self.listed[folder]
 
 
 def stamps(paths: Sequence[str]) -> list[str | VolumeError]:

@@ -109,7 +109,7 @@ def _numbers(table: pd.DataFrame, column: str, settings: CohortSettings) -> np.n
 
 def _meanings(values: Iterable[str], uncertain: Mapping[str, str | int]) -> dict[str, float | None]:
     """1, 0, nan for masked, None for a value that nobody explained."""
-    own = {_canonical(name): meaning for key, meaning in uncertain.items() for name in _written_as(key)}
+    own = {_canonical(name): meaning for key, meaning in uncertain.items() for name in written_as(key)}
     spelled = {"mask": np.nan, "error": None}
     result: dict[str, float | None] = {}
     for value in values:
@@ -126,8 +126,8 @@ def _meanings(values: Iterable[str], uncertain: Mapping[str, str | int]) -> dict
 YAML_WORDS = {"true": ("true", "yes", "on", "y"), "false": ("false", "no", "off", "n"), "null": ("null", "~")}
 
 
-def _written_as(key: object) -> tuple[str, ...]:
-    """The words in a table that a key of `uncertain` may stand for."""
+def written_as(key: object) -> tuple[str, ...]:
+    """The words in a table that a key of `uncertain`, or of `split.values`, may stand for."""
     text = {True: "true", False: "false", None: "null"}[key] if key is None or isinstance(key, bool) else str(key)
     return YAML_WORDS.get(text, (text,))
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,12 @@ import pandas as pd
 
 from hounsfield.cohort.checks import check_patients, check_positives, check_share
 from hounsfield.cohort.dataset import splits_of_fold
-from hounsfield.cohort.facts import FACTS, header_facts
-from hounsfield.cohort.files import stamps
-from hounsfield.cohort.labels import parse_labels, read_mapping
+from hounsfield.cohort.facts import FACTS, header_facts, with_points
 from hounsfield.cohort.matching import (
     Unmatched,
     add_groups,
     add_patients,
+    add_stamps,
     drop_contradicting,
     drop_listed,
     drop_repeated,
@@ -25,10 +24,9 @@ from hounsfield.cohort.matching import (
     drop_unmeasured,
     match_files,
 )
-from hounsfield.cohort.settings import SPLITS, CohortSettings, SplitSettings
-from hounsfield.cohort.sources import read_user_tables
-from hounsfield.cohort.spelling import aligned
-from hounsfield.cohort.splits import given_splits, split_patients
+from hounsfield.cohort.rows import check_columns, join_metadata, read_labels
+from hounsfield.cohort.settings import CohortSettings, SplitSettings
+from hounsfield.cohort.splits import add_splits
 from hounsfield.errors import ConfigError, TableError
 from hounsfield.tables import write_table
 from hounsfield.user_tables import digest
@@ -58,35 +56,45 @@ def build_manifest(cohort: CohortSettings, split: SplitSettings, seed: int, memo
     memory: the table that remembers the patients' splits, unless `split.file` names one.
     Raises TableError or ConfigError for what the settings say to stop at, before a voxel is read.
     """
-    unmatched, tables = Unmatched(), _user_tables(cohort)
-    read = {path: digest(path) for path in tables if os.path.isfile(path)}  # its reader says why another is not
-    table = _read_labels(cohort, split)
-    for step in (drop_listed, drop_repeated, drop_unlabelled):
-        table = step(table, cohort, unmatched)
-    table = _with_metadata(table, cohort, split, unmatched)
+    unmatched, before = Unmatched(), _digests(cohort)
+    # A row a volume: its labels, and what the tables and its name tell of it.
+    table = read_labels(cohort, split)
+    table = drop_listed(table, cohort, unmatched)
+    table = drop_repeated(table, cohort, unmatched)
+    table = drop_unlabelled(table, cohort, unmatched)
+    table = join_metadata(table, cohort, split, unmatched)
     table = add_groups(table, cohort).reset_index(drop=True)
-    _check_columns(table, cohort, split)
+    check_columns(table, cohort, split)
+    # Its file.
     table = match_files(table, cohort, unmatched)
-    table = _with_stamps(table, unmatched)
-    subgroups = {name: table[column] for name, column in cohort.subgroups.items()}
+    table = add_stamps(table, unmatched)
+    # What the tables call by the names of our own columns is kept apart before these take their place.
+    subgroups = {name: with_points(table[column]) for name, column in cohort.subgroups.items()}
+    metadata = pd.DataFrame({"volume": table["volume"], **subgroups})
     given = table[split.column] if split.column is not None else None
     facts = header_facts(table, cohort)
     table = add_patients(table, cohort).drop(columns=list(FACTS), errors="ignore").join(facts)
-    for step in (drop_unmeasured, drop_contradicting):
-        table = step(table, cohort, unmatched)
-    table = table.assign(split=_splits(table, given, cohort, split, seed, split.file or memory))
+    table = drop_unmeasured(table, cohort, unmatched)
+    table = drop_contradicting(table, cohort, unmatched)
+    # Its split and its shard.
+    table = add_splits(table, given, cohort, split, seed, split.file or memory)
     table = table.assign(shard=shards_of(table["patient"], cohort.shards)).sort_values("volume")
-    check_patients(table)
     lost = unmatched.table()
+    check_manifest(table, lost, cohort, split)
+    _check_unedited(before)
+    log.info("%d volumes of %d patients; %d left out", len(table), table["patient"].nunique(), len(lost))
+    volumes = table[[*NAMES, *FACTS, *cohort.pathologies]].astype(dict.fromkeys(cohort.pathologies, "Int64"))
+    metadata = metadata.loc[table.index].reset_index(drop=True)
+    return Manifest(volumes.reset_index(drop=True), lost, metadata, cohort.hu)
+
+
+def check_manifest(table: pd.DataFrame, lost: pd.DataFrame, cohort: CohortSettings, split: SplitSettings) -> None:
+    """Raise TableError for what must not go on to the GPUs."""
+    check_patients(table)
     check_share(lost, len(table), cohort)
     for fold in split.validation_folds():
         splits = table.assign(split=splits_of_fold(table["split"], fold))
         check_positives(splits, cohort.pathologies, split.require_positives, fold)
-    log.info("%d volumes of %d patients; %d left out", len(table), table["patient"].nunique(), len(lost))
-    _check_unedited(read)
-    metadata = pd.DataFrame({"volume": table["volume"], **{name: of[table.index] for name, of in subgroups.items()}})
-    volumes = table[[*NAMES, *FACTS, *cohort.pathologies]].astype(dict.fromkeys(cohort.pathologies, "Int64"))
-    return Manifest(volumes.reset_index(drop=True), lost, metadata.reset_index(drop=True), cohort.hu)
 
 
 def write_shards(manifest: Manifest, folder: str | os.PathLike, count: int) -> None:
@@ -115,9 +123,11 @@ def shards_of(names: Iterable[str], count: int) -> list[str]:
     return [f"{int.from_bytes(digest, 'big') % count:02d}" for digest in digests]
 
 
-def _user_tables(cohort: CohortSettings) -> list[str]:
+def _digests(cohort: CohortSettings) -> dict[str, str]:
+    """Digest of each table of the user; its reader says why another cannot be read."""
     mapping = [cohort.label_mapping] if cohort.label_mapping else []
-    return [*cohort.labels, *cohort.metadata, *cohort.exclude, *mapping]
+    paths = [*cohort.labels, *cohort.metadata, *cohort.exclude, *mapping]
+    return {path: digest(path) for path in paths if os.path.isfile(path)}
 
 
 def _check_unedited(read: Mapping[str, str]) -> None:
@@ -125,94 +135,3 @@ def _check_unedited(read: Mapping[str, str]) -> None:
     for path, before in read.items():
         if digest(path) != before:
             raise TableError(f"{path}: was edited while it was read; run the same command again")
-
-
-def _read_labels(cohort: CohortSettings, split: SplitSettings) -> pd.DataFrame:
-    mentioned = _mentioned(cohort, split)
-    if cohort.label_mapping is None:
-        wanted, required, mapping = mentioned, cohort.pathologies, None
-    else:
-        mapping = read_mapping(cohort.label_mapping)
-        wanted, required = (lambda column: mapping.is_source(column) or mentioned(column)), ()
-    table = read_user_tables(cohort.labels, cohort.volume_column, wanted, required)
-    if table.empty:
-        raise TableError(f"{', '.join(cohort.labels)}: no rows; give tables with a row a volume (cohort.labels)")
-    return parse_labels(table, cohort, mapping)
-
-
-def _mentioned(cohort: CohortSettings, split: SplitSettings) -> Callable[[str], bool]:
-    """A test of whether the settings mention a column: the tables' others need no memory."""
-    columns = {cohort.patient_column, cohort.scan_column, split.column, *cohort.subgroups.values()}
-    columns |= {cohort.slope_column, cohort.intercept_column, cohort.z_spacing_column, cohort.xy_spacing_column}
-    columns |= set(cohort.template_fields())
-    return columns.__contains__
-
-
-def _with_metadata(
-    table: pd.DataFrame, cohort: CohortSettings, split: SplitSettings, unmatched: Unmatched
-) -> pd.DataFrame:
-    """`table` with the metadata tables' columns. A volume with two values of one column is left out."""
-    metadata = read_user_tables(cohort.metadata, cohort.volume_column, _mentioned(cohort, split))
-    own = set(table.columns) - {"volume"}
-    what = f"{', '.join(cohort.metadata)}: the volumes"
-    names = aligned(metadata["volume"], table["volume"], cohort.similar_names, what)
-    metadata = metadata.assign(volume=pd.Series(names, metadata.index, dtype=str))
-    metadata = metadata[metadata["volume"].isin(table["volume"])].drop(columns=own & set(metadata), errors="ignore")
-    metadata = metadata.drop_duplicates()
-    repeated = metadata["volume"].duplicated(keep=False)
-    if repeated.any():  # perhaps tables of different columns, such as the scanner's and the patient's
-        groups = metadata[repeated].where(metadata[repeated] != "").groupby("volume")
-        kinds = groups.nunique().max(axis=1)
-        names = kinds.index[kinds > 1]
-        detail = "the metadata tables hold different values for it"
-        unmatched.add(names, "metadata_conflict", detail)
-        table = table[~table["volume"].isin(names)]
-        metadata = pd.concat([metadata[~repeated], groups.first().reset_index()], ignore_index=True)
-    joined = table.merge(metadata, on="volume", how="left", validate="one_to_one")
-    others = [column for column in joined.columns if column not in cohort.pathologies]
-    return joined.assign(**{column: joined[column].fillna("") for column in others})
-
-
-def _check_columns(table: pd.DataFrame, cohort: CohortSettings, split: SplitSettings) -> None:
-    usual = CohortSettings.__dataclass_fields__
-    asked: dict[str, str | None] = {f"cohort.subgroups.{name}": column for name, column in cohort.subgroups.items()}
-    asked |= {"cohort.patient_column": cohort.patient_column, "cohort.scan_column": cohort.scan_column}
-    asked |= {"split.column": split.column}
-    for key in ("slope_column", "intercept_column", "z_spacing_column", "xy_spacing_column"):
-        if getattr(cohort, key) != usual[key].default:
-            asked[f"cohort.{key}"] = getattr(cohort, key)
-    for key, column in asked.items():
-        if column is not None and column not in table:
-            raise ConfigError(
-                f"config: {key}: no label or metadata table has a column (or the pattern a group) {column!r}"
-            )
-
-
-def _with_stamps(table: pd.DataFrame, unmatched: Unmatched) -> pd.DataFrame:
-    found = stamps(table["path"].tolist())
-    good = [isinstance(entry, str) for entry in found]
-    for volume, entry in zip(table["volume"], found, strict=True):
-        if not isinstance(entry, str):
-            unmatched.add([volume], entry.reason, entry.detail)
-    return table.assign(stamp=found)[good]
-
-
-def _splits(
-    table: pd.DataFrame,
-    column: pd.Series | None,
-    cohort: CohortSettings,
-    split: SplitSettings,
-    seed: int,
-    memory: str | os.PathLike,
-) -> pd.Series:
-    patients = table.groupby("patient")[list(cohort.pathologies)].max()
-    given = pd.Series([SPLITS] * len(patients), index=patients.index)
-    if column is not None:
-        pairs = pd.DataFrame({"patient": table["patient"], "value": column[table.index].str.strip()}).drop_duplicates()
-        mixed = pairs[pairs["patient"].duplicated(keep=False)]
-        if len(mixed):
-            name = mixed["patient"].iloc[0]
-            values = " and ".join(sorted(mixed.loc[mixed["patient"] == name, "value"])[:2])
-            raise TableError(f"patient {name} is in several splits ({values}); correct {split.column!r}")
-        given = given_splits(pairs.set_index("patient")["value"].reindex(patients.index), split)
-    return table["patient"].map(split_patients(patients, given, split, seed, memory, cohort.similar_names))

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from hounsfield.cohort.files import find_files, template_paths
+from hounsfield.cohort.files import filled, find_files, stamps, template_paths
 from hounsfield.cohort.settings import SPACING, CohortSettings
-from hounsfield.cohort.sources import SUFFIXES, plain_name, volume_name
+from hounsfield.cohort.sources import SHORTENED, SUFFIXES, plain_name, volume_name
 from hounsfield.cohort.spelling import aligned, unified
 from hounsfield.errors import ConfigError, TableError
 from hounsfield.patience import at_most
@@ -98,7 +98,7 @@ def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
         for name in cohort.template_fields():
             if name not in table:
                 raise ConfigError(f"config: cohort.path: {cohort.path!r}: no column or group is named {name!r}")
-        table = table.assign(path=template_paths(cohort.path, cohort.volumes, table))
+        table = table.assign(path=template_paths(cohort.path, cohort.volumes, table, cohort.similar_names))
     else:
         found, several = find_files(cohort.volumes)
         meant = aligned(found, table["volume"], cohort.similar_names, "the volumes of files and tables,")
@@ -128,6 +128,15 @@ def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
             f"{_example(table)}; {_why(table, cohort)}"
         )
     return table[~missing]
+
+
+def add_stamps(table: pd.DataFrame, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` with what tells whether each volume's files changed, without those that cannot be read."""
+    found = stamps(table["path"].tolist())
+    for volume, entry in zip(table["volume"], found, strict=True):
+        if not isinstance(entry, str):
+            unmatched.add([volume], entry.reason, entry.detail)
+    return table.assign(stamp=found)[[isinstance(entry, str) for entry in found]]
 
 
 def add_groups(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
@@ -163,9 +172,11 @@ def add_patients(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
     """`table` with columns `patient` and `scan`, which names the patient too. Raises TableError if one has none."""
     source = cohort.patient_column or "patient"
     patients = unified(table[source].map(plain_name), cohort.similar_names, "the patients")
-    if (patients == "").any():
-        volume = table.loc[patients == "", "volume"].iloc[0]
-        raise TableError(f"{volume}: has no patient; complete {source!r}, or name it in a list of cohort.exclude")
+    bad = (patients == "") | patients.map(lambda name: SHORTENED.fullmatch(name) is not None)
+    if bad.any():
+        volume, shown = table.loc[bad, "volume"].iloc[0], patients[bad].iloc[0]
+        what = f"a spreadsheet shortened its patient to {shown!r}" if shown else "has no patient"
+        raise TableError(f"{volume}: {what}; complete {source!r}, or name it in a list of cohort.exclude")
     column = cohort.scan_column or ("scan" if "scan" in cohort.pattern_groups() else "volume")
     scans = table[column].map(plain_name).where(lambda names: names != "", table["volume"])
     # A scan's name may be one of each patient's own, such as "a".
@@ -212,9 +223,10 @@ def stop_if(policy: str, key: str, names: Iterable[str], what: str) -> None:
 
 def _why(table: pd.DataFrame, cohort: CohortSettings) -> str:
     """What is there instead of the volumes, and what to correct."""
-    if cohort.path is not None:
-        return f"cohort.path {cohort.path!r} leads nowhere for it; correct cohort.path or cohort.volumes"
     found, _ = find_files(cohort.volumes)
+    if cohort.path is not None and found:
+        led, there = filled(cohort.path, table.iloc[0]), os.path.relpath(min(found.values()), cohort.volumes)
+        return f"cohort.path leads to {led} for it, and a file there is {there}; correct cohort.path or cohort.volumes"
     if not found:
         return f"it holds no file that is a volume ({', '.join(SUFFIXES)}, or a folder of slices); correct it"
     name, path = min(found.items())

@@ -112,6 +112,10 @@ class CohortSettings:
         except re.error as error:
             raise ConfigError(f"config: cohort.volume_pattern: {self.volume_pattern!r}: {error}") from error
 
+    def measures(self) -> tuple[str, ...]:
+        """Columns that tell of a volume's header: rescale and spacing."""
+        return self.slope_column, self.intercept_column, self.z_spacing_column, self.xy_spacing_column
+
     def template_fields(self) -> tuple[str, ...]:
         """Names in the braces of `path`. Raises ConfigError if it is no template."""
         try:

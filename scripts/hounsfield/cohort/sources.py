@@ -59,8 +59,8 @@ def plain_name(written: str) -> str:
 
 
 def folded_name(name: str) -> str:
-    """What names have in common that differ only in case or in zeros before a number."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold())
+    """What names have in common that differ only in case or in zeros before a number (not in 1.05 and 1.5)."""
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", name.casefold())
 
 
 def is_writable_name(name: str) -> bool:

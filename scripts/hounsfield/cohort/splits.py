@@ -6,6 +6,7 @@ same patients, labels, rule and seed always give the same parts.
 """
 
 import hashlib
+import logging
 import os
 import re
 import warnings
@@ -16,14 +17,41 @@ import numpy as np
 import pandas as pd
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 
-from hounsfield.cohort.settings import SPLITS, SplitSettings
+from hounsfield.cohort.labels import written_as
+from hounsfield.cohort.settings import SPLITS, CohortSettings, SplitSettings
 from hounsfield.cohort.sources import plain_name
 from hounsfield.cohort.spelling import aligned
 from hounsfield.errors import TableError
 from hounsfield.tables import read_table, write_table
 
+log = logging.getLogger(__name__)
+
 # Fewer patients than this, added to a cohort, are dealt by a hash of their names: there is nothing to stratify.
 FEW = 20
+
+
+def add_splits(
+    table: pd.DataFrame,
+    column: pd.Series | None,
+    cohort: CohortSettings,
+    split: SplitSettings,
+    seed: int,
+    memory: str | os.PathLike,
+) -> pd.DataFrame:
+    """`table` with the split of each volume's patient. column: that of split.column. Raises TableError."""
+    patients = table.groupby("patient")[list(cohort.pathologies)].max()
+    given = pd.Series([SPLITS] * len(patients), index=patients.index)
+    if column is not None:
+        values = column[table.index].map(plain_name)
+        pairs = pd.DataFrame({"patient": table["patient"], "value": values}).drop_duplicates()
+        mixed = pairs[pairs["patient"].duplicated(keep=False)]
+        if len(mixed):
+            name = mixed["patient"].iloc[0]
+            values = " and ".join(sorted(mixed.loc[mixed["patient"] == name, "value"])[:2])
+            raise TableError(f"patient {name} is in several splits ({values}); correct {split.column!r}")
+        given = given_splits(pairs.set_index("patient")["value"].reindex(patients.index), split)
+    parts = split_patients(patients, given, split, seed, memory, cohort.similar_names)
+    return table.assign(split=table["patient"].map(parts))
 
 
 def split_patients(
@@ -43,6 +71,8 @@ def split_patients(
     """
     earlier = _recall(memory, patients.index, similar_names)
     rule = f"seed {seed}: " + ", ".join(f"{split} {settings.fractions.get(split, 0):g}" for split in SPLITS)
+    if earlier and rule not in earlier:
+        log.warning("%s: remembers no splits of %s; all patients are divided anew", memory, rule)
     parts = _divide_all(patients, given, settings, seed, earlier.get(rule, {}))
     made = {rule: {name: part for name, part in parts.items() if not isinstance(given[name], str)}}
     if settings.folds is not None:
@@ -57,7 +87,7 @@ def split_patients(
 
 def given_splits(values: pd.Series, settings: SplitSettings) -> pd.Series:
     """What the split column's values mean for each patient (the index). Raises TableError for an unknown value."""
-    known = {str(key): value for key, value in settings.values.items()}
+    known = {plain_name(word): value for key, value in settings.values.items() for word in written_as(key)}
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise TableError(
@@ -75,6 +105,10 @@ def _divide_all(
         names = [name for name, value in given.items() if value == choices]
         known = [name for name in names if earlier.get(name) in choices]
         parts[known] = [earlier[name] for name in known]
+        moved = [name for name in names if name in earlier and earlier[name] not in choices]
+        if moved:
+            told = f"{len(moved)} patients, such as {moved[0]}, were in {earlier[moved[0]]}"
+            log.warning("%s and are now divided among %s, as split.values says", told, " and ".join(choices))
         new = patients.loc[[name for name in names if earlier.get(name) not in choices]]
         shares = {split: settings.fractions.get(split, 0.0) for split in choices}
         if sum(shares.values()) <= 0:
@@ -156,14 +190,21 @@ def _recall(memory: str | os.PathLike, patients: Iterable[str], similar_names: s
     for line, row in enumerate(table.itertuples(), 2):
         if not re.fullmatch(r"seed \d+: .+", row.rule) or not row.patient:
             raise TableError(f"{memory}: line {line} has no rule or no patient; bring back a copy of the table")
-        if row.part not in SPLITS and not row.part.isdecimal():
-            raise TableError(f"{memory}: line {line}: {row.part!r} is no split; write one of {', '.join(SPLITS)}")
+        if row.part not in _parts_of(row.rule):
+            allowed = ", ".join(_parts_of(row.rule))
+            raise TableError(f"{memory}: line {line}: {row.part!r} is no split; write one of {allowed}")
     repeated = table[table.duplicated(["rule", "patient"], keep=False)]
     if len(repeated):
         raise TableError(
             f"{memory}: patient {repeated['patient'].iloc[0]} is in it twice under one rule; remove a line"
         )
     return {rule: dict(zip(rows["patient"], rows["part"], strict=True)) for rule, rows in table.groupby("rule")}
+
+
+def _parts_of(rule: str) -> Sequence[str]:
+    """What a patient may be put into by a rule, such as "seed 0: 5 folds"; the other rules are of splits."""
+    folds = re.fullmatch(r"seed \d+: (\d+) folds", rule)
+    return [str(number) for number in range(int(folds[1]))] if folds else SPLITS
 
 
 def _remember(memory: str | os.PathLike, earlier: Mapping[str, Mapping], made: Mapping[str, Mapping]) -> None:
