@@ -59,6 +59,19 @@ def test_case_and_leading_zeros_stop_the_run(site, path, one, other, place):
         assert len(several.volumes) == 2 and (several.metadata["sex"] == "").all() == (place == "metadata")
 
 
+@pytest.mark.parametrize("order", [("a/p7", "b/P07"), ("a/P07", "b/p7")])
+def test_files_of_one_name_to_a_person_are_several(site, order):
+    for file in (*order, "c/x"):
+        site.volume(f"{file}.nii.gz")
+    site.table("labels.csv", [label_row("p7"), label_row("x")])
+    made = site.build(volume_pattern=PATTERN, similar_names="same", max_excluded_fraction=1)
+    assert made.unmatched[["volume", "reason"]].to_numpy().tolist() == [["p7", "several_files"]]
+    for file in order:
+        assert f"{file}.nii.gz" in made.unmatched["detail"].item()
+    apart = site.build(volume_pattern=PATTERN, similar_names="different").volumes.set_index("volume")["path"]
+    assert apart["p7"].endswith("/p7.nii.gz")
+
+
 @pytest.mark.parametrize("one, other", SAME_TO_A_PERSON)
 @pytest.mark.parametrize("second", ["labels", "metadata"])
 def test_one_patient_is_never_two(site, one, other, second):

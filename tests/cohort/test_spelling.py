@@ -1,5 +1,7 @@
 """Names that may be one are never silently two, and numbers never silently others."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -175,6 +177,19 @@ def test_volumes_that_do_not_match_are_shown_beside_the_files(site):
     site.table("labels.csv", [{"VolumeName": "train_1_a_1", "nodule": 1, "effusion": 0}])
     with pytest.raises(TableError, match=r"the file scan-17\.nii\.gz is named 'scan-17' and the row 'train_1_a_1'"):
         site.build()
+    with pytest.raises(
+        TableError, match=r"cohort\.path leads to ct/train_1_a_1 for it, and a file there is scan-17\.nii"
+    ):
+        site.build(path="ct/{volume}")
+    for folder in ("imagesTr", "labelsTr"):
+        site.volume(f"{folder}/train_1_a_1.nii.gz")
+    with pytest.raises(
+        TableError, match=r"such as imagesTr/train_1_a_1\.nii\.gz and labelsTr/train_1_a_1\.nii\.gz; give"
+    ):
+        site.build()
+    assert len(site.build(path="imagesTr/{volume}").volumes) == 1
+    shutil.rmtree(site.volumes / "imagesTr")
+    shutil.rmtree(site.volumes / "labelsTr")
     (site.volumes / "scan-17.nii.gz").unlink()
     with pytest.raises(TableError, match="it holds no file that is a volume"):
         site.build()

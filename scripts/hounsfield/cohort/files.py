@@ -22,16 +22,12 @@ WORKERS = 16  # waiting for disks, not computing
 PATHS_PER_TASK = 256
 
 
-def find_files(root: str | os.PathLike) -> tuple[dict[str, str], set[str]]:
-    """Path of each volume below `root` by its name, and the names that stand for several files."""
-    paths: dict[str, str] = {}
-    several: set[str] = set()
+def find_files(root: str | os.PathLike) -> dict[str, list[str]]:
+    """Paths of the volumes below `root` by their names: of a name that is no one's own, several."""
+    paths: dict[str, list[str]] = {}
     for path in volume_paths(root):
-        name = volume_name(path)
-        if name in paths:
-            several.add(name)
-        paths.setdefault(name, path)
-    return paths, several
+        paths.setdefault(volume_name(path), []).append(path)
+    return paths
 
 
 def volume_paths(root: str | os.PathLike) -> list[str]:

@@ -94,24 +94,8 @@ def drop_unlabelled(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unma
 
 def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
     """`table` with the path of each volume, without those that have no file, or several of their name."""
-    if cohort.path is not None:
-        for name in cohort.template_fields():
-            if name not in table:
-                raise ConfigError(f"config: cohort.path: {cohort.path!r}: no column or group is named {name!r}")
-        table = table.assign(path=template_paths(cohort.path, cohort.volumes, table, cohort.similar_names))
-    else:
-        found, several = find_files(cohort.volumes)
-        meant = aligned(found, table["volume"], cohort.similar_names, "the volumes of files and tables,")
-        found = {name: found[own] for name, own in zip(meant, found, strict=True)}
-        both = table["volume"].isin(several)
-        unmatched.add(table.loc[both, "volume"], "several_files", "several files have its name; give cohort.path")
-        without = found.keys() - set(table["volume"]) - {volume for volume, _, _ in unmatched.rows}
-        if without:
-            stop_if(cohort.missing_labels, "missing_labels", sorted(without), "has a file and no labels")
-            unmatched.add(sorted(without), "no_labels", "the label tables do not name it")
-        table = table[~both]
-        spelled = aligned(table["volume"], found, cohort.similar_names, "the volumes of tables and files,")
-        table = table.assign(path=[found.get(name) for name in spelled])
+    by_name = cohort.path is None
+    table = _with_named_files(table, cohort, unmatched) if by_name else _with_template_files(table, cohort)
     if table.empty:
         raise TableError(
             f"{', '.join(cohort.labels)}: none of their volumes is left to look for in {cohort.volumes}"
@@ -125,9 +109,35 @@ def match_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatche
     if missing.all():
         raise TableError(
             f"{cohort.volumes}: has none of the {len(table)} volumes that the label tables name, such as "
-            f"{_example(table)}; {_why(table, cohort)}"
+            f"{table['named'].iloc[0]}; {_why(table, cohort)}"
         )
     return table[~missing]
+
+
+def _with_template_files(table: pd.DataFrame, cohort: CohortSettings) -> pd.DataFrame:
+    for name in cohort.template_fields():
+        if name not in table:
+            raise ConfigError(f"config: cohort.path: {cohort.path!r}: no column or group is named {name!r}")
+    return table.assign(path=template_paths(cohort.path, cohort.volumes, table, cohort.similar_names))
+
+
+def _with_named_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
+    """`table` with the paths of the files by the volumes' names, without those whose name is that of several."""
+    files = find_files(cohort.volumes)
+    found: dict[str, list[str]] = {}
+    meant = aligned(files, table["volume"], cohort.similar_names, "the volumes of files and tables,")
+    for name, paths in zip(meant, files.values(), strict=True):
+        found.setdefault(name, []).extend(paths)
+    several = table["volume"].map(lambda name: len(found.get(name, ())) > 1).astype(bool)
+    for name in table.loc[several, "volume"]:
+        shown = " and ".join(os.path.relpath(path, cohort.volumes) for path in found[name][:2])
+        unmatched.add([name], "several_files", f"several files have its name, such as {shown}; give cohort.path")
+    without = found.keys() - set(table["volume"]) - {volume for volume, _, _ in unmatched.rows}
+    if without:
+        stop_if(cohort.missing_labels, "missing_labels", sorted(without), "has a file and no labels")
+        unmatched.add(sorted(without), "no_labels", "the label tables do not name it")
+    table = table[~several]
+    return table.assign(path=[found[name][0] if name in found else None for name in table["volume"]])
 
 
 def add_stamps(table: pd.DataFrame, unmatched: Unmatched) -> pd.DataFrame:
@@ -223,13 +233,13 @@ def stop_if(policy: str, key: str, names: Iterable[str], what: str) -> None:
 
 def _why(table: pd.DataFrame, cohort: CohortSettings) -> str:
     """What is there instead of the volumes, and what to correct."""
-    found, _ = find_files(cohort.volumes)
+    found = find_files(cohort.volumes)
     if cohort.path is not None and found:
-        led, there = filled(cohort.path, table.iloc[0]), os.path.relpath(min(found.values()), cohort.volumes)
+        led, there = filled(cohort.path, table.iloc[0]), os.path.relpath(min(found.values())[0], cohort.volumes)
         return f"cohort.path leads to {led} for it, and a file there is {there}; correct cohort.path or cohort.volumes"
     if not found:
         return f"it holds no file that is a volume ({', '.join(SUFFIXES)}, or a folder of slices); correct it"
-    name, path = min(found.items())
+    name, (path, *_) = min(found.items())
     return (
         f"the file {os.path.basename(path)} is named {name!r} and the row {table['volume'].iloc[0]!r}; "
         "correct cohort.volumes or cohort.volume_column, or give cohort.path"
@@ -240,7 +250,3 @@ def _reasons(unmatched: Unmatched) -> str:
     groups = unmatched.table().groupby("reason", sort=False)
     listed = ", ".join(f"{len(rows)} for {reason} ({rows['detail'].iloc[0]})" for reason, rows in groups)
     return f": left out are {listed}" if listed else ""
-
-
-def _example(table: pd.DataFrame) -> str:
-    return os.fspath(table["named"].iloc[0]) if len(table) else "none"
