@@ -118,7 +118,7 @@ def _with_template_files(table: pd.DataFrame, cohort: CohortSettings) -> pd.Data
     for name in cohort.template_fields():
         if name not in table:
             raise ConfigError(f"config: cohort.path: {cohort.path!r}: no column or group is named {name!r}")
-    return table.assign(path=template_paths(cohort.path, cohort.volumes, table, cohort.similar_names))
+    return table.assign(path=template_paths(cohort.path or "", cohort.volumes, table, cohort.similar_names))
 
 
 def _with_named_files(table: pd.DataFrame, cohort: CohortSettings, unmatched: Unmatched) -> pd.DataFrame:
