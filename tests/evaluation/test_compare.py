@@ -9,7 +9,7 @@ from hounsfield.errors import TableError
 from hounsfield.evaluation import EvaluationSettings, compare_models, score_model
 from hounsfield.evaluation.bootstrap import p_value
 from hounsfield.evaluation.ensembles import ensemble_model
-from hounsfield.evaluation.folds import fold_ensembles, fold_table, pool_folds, score_folds
+from hounsfield.evaluation.folds import fold_ensembles, fold_table, gather_folds, score_folds
 from hounsfield.evaluation.pairs import MACRO
 from hounsfield.evaluation.scored_model import prepare_model
 from hounsfield.evaluation.subgroups import groups_of, name_groups
@@ -182,7 +182,7 @@ def test_bands_are_listed_by_size(predictions):
     assert list(table["group"].drop_duplicates()) == ["under 9", "9 to 60", "60 to 100", "100 and over"]
 
 
-def test_folds_are_pooled_with_thresholds_of_the_others(make_predictions):
+def test_folds_decide_by_thresholds_of_their_own_patients(make_predictions):
     folds = [make_predictions(k, 20, 1.5, k, prefix=f"f{k}p") for k in range(3)]
     per_pathology, overall = score_folds(folds, NAMES, SETTINGS)
     assert per_pathology["n"].sum() == sum(
@@ -193,10 +193,10 @@ def test_folds_are_pooled_with_thresholds_of_the_others(make_predictions):
     changed = [folds[0].copy(), *folds[1:]]
     for name in NAMES:
         changed[0][f"label {name}"] = 1 - changed[0][f"label {name}"]
-    (scores, before), (_, after) = (pool_folds(each, NAMES, SETTINGS) for each in (folds, changed))
+    (scores, before), (_, after) = (gather_folds(each, NAMES, SETTINGS) for each in (folds, changed))
     first = np.char.startswith(scores.units.astype(str), "f0")
-    assert np.array_equal(before[first], after[first])
-    assert not np.array_equal(before[~first], after[~first])
+    assert not np.array_equal(before[first], after[first])
+    assert np.array_equal(before[~first], after[~first])
     assert len(set(scores.patients)) == 60
     with pytest.raises(TableError, match="patient f0p0 is in folds 0 and 1"):
         score_folds([folds[0], folds[0]], NAMES, SETTINGS)

@@ -189,11 +189,12 @@ def test_scores_are_shown_as_they_were_calibrated(make_run):
 
 def test_pooled_folds_are_shown(make_run):
     run = make_run(models=("only",), pathologies=["x"])
-    table = "model\tpathology\tmetric\tvalue\tlow\thigh\nonly\tx\troc_auc\t0.7\t0.6\t0.8\n"
-    table += "only\t(macro)\troc_auc_macro\t0.711\t0.611\t0.811\n"
+    table = "model\tpathology\tmetric\tvalue\tlow\thigh\tpooled\nonly\tx\troc_auc\t0.7\t0.6\t0.8\t0.6\n"
+    table += "only\t(macro)\troc_auc_macro\t0.711\t0.611\t0.811\t0.654\n"
     (run.folder / "comparison/folds.tsv").write_text(table)
     said = written(run).said()
-    assert "Cross-validation, all folds pooled" in said and "only 0.711 0.611 to 0.811" in said
+    assert "Cross-validation, within folds" in said and "only 0.711 0.611 to 0.811" in said
+    assert "one ranking would give a macro AUROC of only 0.654" in said
 
 
 def test_the_published_protocol_is_called_optimistic(make_run):

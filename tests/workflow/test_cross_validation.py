@@ -37,7 +37,7 @@ def test_one_command_trains_and_pools_all_folds(copy):
     assert "vit, 2 folds" in set(ensembles.iloc[:, 0])
     points = copy.results("comparison/operating_points/vit-2-folds.tsv")
     page = copy.results("report/index.html").read_text()
-    assert "Cross-validation, all folds pooled" in page and "Each model was trained under one seed" in page
+    assert "Cross-validation, within folds" in page and "Each model was trained under one seed" in page
     assert "folds/1/models/vit/seed0/best.pth" in page
 
     networks = [copy.results(f"{fold}models/vit/seed0/best.pth") for fold in FOLDS]

@@ -208,14 +208,15 @@ def network_estimates(scores: Predictions, decisions: np.ndarray, confidence: fl
 
     def estimates(cells: Predictions, called: np.ndarray) -> dict[str, Estimate]:
         return label_estimates(
-            cells.labels, cells.logits, cells.probabilities, called, cells.patients, size, confidence
+            cells.labels, cells.logits, cells.probabilities, called, cells.patients, size, confidence, cells.folds
         )
 
     each = [estimates(_label(scores, j), decisions[:, j]) for j in range(p)]
     columns = {metric: [label[metric] for label in each] for metric in PER_PATHOLOGY}
     labels = {metric: np.array([not np.isnan(one.value) for one in ones], bool) for metric, ones in columns.items()}
     flat = (part.ravel() for part in (scores.labels, scores.logits, scores.probabilities))
-    pooled = estimates(Predictions(*flat, np.repeat(scores.patients, p), np.arange(n * p)), decisions.ravel())
+    folds = None if scores.folds is None else np.repeat(scores.folds, p)
+    pooled = estimates(Predictions(*flat, np.repeat(scores.patients, p), np.arange(n * p), folds), decisions.ravel())
     micro = {f"{metric}_micro": pooled[metric] for metric in PER_PATHOLOGY if metric != "brier"}
     overall = micro | {"accuracy": pooled["accuracy"]}
     return Network(columns, overall, labels, confidence).over(labels)
@@ -229,13 +230,21 @@ def label_estimates(
     patients: np.ndarray,
     size: int,
     confidence: float,
+    folds: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
-    """Every metric of one label's cases (N,), unknown ones left out; patients (N,): numbers below `size`."""
+    """Every metric of one label's cases (N,), unknown ones left out; patients (N,): numbers below `size`.
+
+    folds (N,): cases are ranked within their fold alone.
+    """
     known = ~np.isnan(labels)
     positive, logits, called, patients = labels[known] == 1, logits[known], called[known], patients[known]
     errors = (probabilities[known] - positive) ** 2
     ranked = (positive, logits, patients, size, confidence)
-    found = {"roc_auc": intervals.auroc(*ranked), "average_precision": intervals.average_precision(*ranked)}
+    parts = np.zeros(len(positive), int) if folds is None else folds[known]
+    found = {
+        "roc_auc": intervals.within_folds(intervals.auroc, *ranked, parts),
+        "average_precision": intervals.within_folds(intervals.average_precision, *ranked, parts),
+    }
     kinds = [len(np.unique(patients[kind])) for kind in (positive, ~positive)]
     few = intervals.few_patients(*kinds)
     # Of one kind alone, whatever there is of the other.
@@ -261,7 +270,7 @@ def label_estimates(
 
 def _label(scores: Predictions, j: int) -> Predictions:
     parts = (part[:, j] for part in (scores.labels, scores.logits, scores.probabilities))
-    return Predictions(*parts, scores.patients, scores.units)
+    return Predictions(*parts, scores.patients, scores.units, scores.folds)
 
 
 def _macro(metric: str, estimates: Sequence[Estimate], chosen: np.ndarray, confidence: float) -> Estimate:

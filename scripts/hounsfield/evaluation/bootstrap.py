@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -200,12 +201,67 @@ class Bootstrap:
 
 def bootstrap(predictions: Predictions, decisions: np.ndarray, settings: EvaluationSettings) -> Bootstrap:
     """Metrics of the scores, with `decisions` (N, P), and of `settings.replicates` resamples of their patients."""
+    if predictions.folds is not None and len(np.unique(predictions.folds)) > 1:
+        return _bootstrap_within_folds(predictions, decisions, settings)
     sample = make_sample(predictions, decisions)
     resamples = metrics_of(sample, bootstrap_blocks(predictions.patients, settings.replicates, settings.seed))
     jackknife = None
     if settings.interval == "bca":
         jackknife = metrics_of(sample, jackknife_blocks(predictions.patients))
     return Bootstrap(point_metrics(sample), resamples, jackknife, settings.confidence)
+
+
+def _bootstrap_within_folds(predictions: Predictions, decisions: np.ndarray, settings: EvaluationSettings) -> Bootstrap:
+    """Ranking metrics are of cases within their fold, whose patients are resampled among themselves.
+
+    Each fold weighs as in `intervals.within_folds`; the metrics of decisions count all cases together.
+    """
+    whole = bootstrap(replace(predictions, folds=None), decisions, settings)
+    parts, positives, negatives = [], [], []
+    for number, fold in enumerate(np.unique(predictions.folds)):
+        rows = predictions.folds == fold
+        own, seeded = replace(predictions.take(rows), folds=None), replace(settings, seed=settings.seed + number)
+        parts.append(bootstrap(own, decisions[rows], seeded))
+        positives.append(np.sum(own.labels == 1, axis=0, dtype=float))
+        negatives.append(np.sum(own.labels == 0, axis=0, dtype=float))
+    micro = [np.sum(kind, axis=1, keepdims=True) for kind in (positives, negatives)]
+    for block, suffix, counts in (("columns", "", (positives, negatives)), ("overall", "_micro", micro)):
+        pairs = np.multiply(*counts)
+        weights = {"roc_auc": pairs, "average_precision": np.where(pairs > 0, counts[0], 0.0)}
+        for metric, each in weights.items():
+            for kind in ("value", "resamples", "jackknife"):
+                if getattr(whole, kind) is not None:
+                    name = f"{metric}{suffix}"
+                    pick = partial(_pick, block=block, name=name)
+                    getattr(getattr(whole, kind), block)[name] = _weighted(parts, kind, each, pick)
+    return whole.over({metric: whole.labels(metric) for metric in whole.value.columns})
+
+
+def _pick(metrics: Metrics, block: str, name: str) -> np.ndarray:
+    return getattr(metrics, block)[name]
+
+
+def _weighted(
+    parts: Sequence[Bootstrap], kind: str, weights: np.ndarray, pick: Callable[[Metrics], np.ndarray]
+) -> np.ndarray:
+    """The folds' metrics (R, P) or (R,) by weights (folds, P); of the jackknife, a fold's groups beside the others."""
+
+    def mixed(metrics: Sequence[Metrics]) -> np.ndarray:
+        found = np.stack(np.broadcast_arrays(*(pick(each).reshape(-1, weights.shape[1]) for each in metrics)))
+        # A resample may leave a fold with one kind alone: the others then stand for all.
+        shares = weights[:, None] * ~np.isnan(found)
+        total = shares.sum(axis=0)
+        sums = np.sum(shares * np.nan_to_num(found), axis=0)
+        mean = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
+        return mean.reshape(-1, *pick(metrics[0]).shape[1:])
+
+    if kind != "jackknife":
+        return mixed([getattr(part, kind) for part in parts])
+    points, each = [part.value for part in parts], []
+    for place, part in enumerate(parts):
+        assert part.jackknife is not None  # as the whole one's
+        each.append(mixed([*points[:place], part.jackknife, *points[place + 1 :]]))
+    return np.concatenate(each)
 
 
 def metrics_of(sample: Sample, blocks: Iterable[np.ndarray]) -> Metrics:

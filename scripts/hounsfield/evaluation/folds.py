@@ -1,7 +1,8 @@
-"""Cross-validation: every case scored by the network that did not see it, all folds together."""
+"""Cross-validation: every case scored by the network that did not see it, and ranked among that network's own."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,17 +11,18 @@ import pandas as pd
 from hounsfield.errors import TableError
 from hounsfield.evaluation.analysis import analyse, mean_over_seeds
 from hounsfield.evaluation.ensembles import Ensemble, ensemble_model, mean_predictions
-from hounsfield.evaluation.metrics import RANKING_METRICS
+from hounsfield.evaluation.metrics import RANKING_METRICS, make_sample, point_metrics
 from hounsfield.evaluation.pairs import MACRO
-from hounsfield.evaluation.predictions import Predictions, same_scans
+from hounsfield.evaluation.predictions import Predictions, gather_predictions, same_scans
 from hounsfield.evaluation.score import overall_table, pathology_table
-from hounsfield.evaluation.scored_model import ScoredModel, prepare_model
+from hounsfield.evaluation.scored_model import ScoredModel, calibrated_model, prepare_model
 from hounsfield.evaluation.settings import EvaluationSettings
 from hounsfield.evaluation.thresholds import choose_thresholds
 
 log = logging.getLogger(__name__)
 
-FOLD_COLUMNS = ["model", "pathology", "metric", "value", "low", "high"]
+FOLD_COLUMNS = ["model", "pathology", "metric", "value", "low", "high", "pooled"]
+INNER_PARTS = 5  # of each fold, for calibration and thresholds
 # folds[model][seed]: (validation, test) predictions of each fold.
 Folds = Mapping[str, Mapping[int, Sequence[tuple[pd.DataFrame, pd.DataFrame]]]]
 
@@ -30,10 +32,10 @@ def score_folds(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`score_model`'s tables over all folds, from each fold's out-of-fold predictions (its validation split's).
 
-    A fold's calibration and thresholds come from the other folds; as each has its own, the threshold's cell is empty.
-    Raises TableError if there are fewer than two folds, or a patient is in two.
+    As each part of a fold has a threshold of its own, the threshold's cell is empty. Raises TableError as
+    `gather_folds` does.
     """
-    scores, decisions = pool_folds(folds, pathologies, settings)
+    scores, decisions = gather_folds(folds, pathologies, settings)
     result = analyse(scores, decisions, settings)
     thresholds = np.full(len(pathologies), np.nan)
     return pathology_table(scores, thresholds, result, pathologies), overall_table(result)
@@ -42,34 +44,68 @@ def score_folds(
 def fold_table(folds: Folds, pathologies: Sequence[str], settings: EvaluationSettings) -> pd.DataFrame:
     """A row a model, pathology (or "(macro)") and ranking metric, and of each further overall metric; mean over seeds.
 
+    pooled: the ranking metric of all folds' raw scores in one ranking, which compares what has no common scale.
     folds[model][seed]: each fold's predictions, of which those of validation are out of fold. Raises TableError as
-    `score_folds` does.
+    `gather_folds` does.
     """
     rows = []
     for model, seeds in folds.items():
-        pooled = [pool_folds([val for val, _ in parts], pathologies, settings) for parts in seeds.values()]
-        result = mean_over_seeds([analyse(*each, settings) for each in pooled])
+        gathered = [gather_folds([val for val, _ in parts], pathologies, settings) for parts in seeds.values()]
+        result = mean_over_seeds([analyse(*each, settings) for each in gathered])
+        pooled = [point_metrics(make_sample(replace(scores, folds=None), called)) for scores, called in gathered]
         for metric in RANKING_METRICS:
-            rows += [[model, name, metric, *result.column(metric, j).interval] for j, name in enumerate(pathologies)]
-        rows += [[model, MACRO, metric, *result.overall(metric).interval] for metric in result.metrics]
+            mean = np.mean([each.columns[metric][0] for each in pooled], axis=0)
+            found = [result.column(metric, j).interval for j in range(len(pathologies))]
+            rows += [[model, name, metric, *found[j], mean[j]] for j, name in enumerate(pathologies)]
+        for metric in result.metrics:
+            ranks = metric.removesuffix("_macro").removesuffix("_micro") in RANKING_METRICS
+            together = np.mean([each.overall[metric][0] for each in pooled]) if ranks else np.nan
+            rows.append([model, MACRO, metric, *result.overall(metric).interval, together])
     return pd.DataFrame(rows, columns=FOLD_COLUMNS)
 
 
-def pool_folds(
+def gather_folds(
     folds: Sequence[pd.DataFrame], pathologies: Sequence[str], settings: EvaluationSettings
 ) -> tuple[Predictions, np.ndarray]:
-    """Scores of all folds, one after another, and what is called present (N, P) at the other folds' thresholds."""
+    """Scores of all folds, one after another, and what is called present (N, P).
+
+    Logits are the networks' own, to be ranked within folds. Probabilities and decisions of a fold's network come from
+    its own held-out patients: those of each part of the fold by calibration and thresholds from the fold's other parts.
+    Raises TableError if there are fewer than two folds, or a patient is in two.
+    """
     if len(folds) < 2:
-        raise TableError("cross-validation: one fold cannot get its thresholds from the others; give all folds")
+        raise TableError("cross-validation: one fold alone is no cross-validation; give all folds")
     for (a, first), (b, second) in combinations(enumerate(folds), 2):
         both = set(first["patient"].astype(str)) & set(second["patient"].astype(str))
         if both:
             raise TableError(f"cross-validation: patient {min(both)} is in folds {a} and {b}; predict the folds again")
-    runs = []
-    for number, fold in enumerate(folds):
-        others = pd.concat([other for k, other in enumerate(folds) if k != number], ignore_index=True)
-        runs.append(prepare_model(others, fold, pathologies, settings))
-    return _joined([scored.test for scored in runs]), np.concatenate([scored.decisions for scored in runs])
+    parts = [gather_predictions(fold, pathologies, settings.level) for fold in folds]
+    made = [_decided(part, settings) for part in parts]
+    numbers = np.repeat(np.arange(len(parts)), [len(part.units) for part in parts])
+    return replace(_joined([scores for scores, _ in made]), folds=numbers), np.concatenate([each for _, each in made])
+
+
+def _decided(scores: Predictions, settings: EvaluationSettings) -> tuple[Predictions, np.ndarray]:
+    """One fold's scores with calibrated probabilities, and its decisions, of each part as the other parts say."""
+    probabilities, decisions = scores.probabilities.copy(), np.zeros(scores.labels.shape, bool)
+    own = inner_parts(scores)
+    for part in np.unique(own):
+        chosen = own == part
+        fitted = calibrated_model(scores.take(~chosen), scores.take(chosen), settings)
+        probabilities[chosen], decisions[chosen] = fitted.test.probabilities, fitted.decisions
+    return replace(scores, probabilities=probabilities), decisions
+
+
+def inner_parts(scores: Predictions) -> np.ndarray:
+    """Number of each case's (N,) part of its fold: patients dealt out in turn, those with the rarest labels first."""
+    size = int(scores.patients.max(initial=-1)) + 1
+    positive = np.zeros((size, scores.labels.shape[1]), bool)
+    np.logical_or.at(positive, scores.patients, scores.labels == 1)
+    rarest = np.argsort(positive.sum(axis=0), kind="stable")
+    order = np.lexsort([np.arange(size), *(~positive[:, j] for j in rarest[::-1])])
+    number = np.empty(size, int)
+    number[order] = np.arange(size) % min(INNER_PARTS, max(size, 1))
+    return number[scores.patients]
 
 
 def fold_ensembles(folds: Folds, pathologies: Sequence[str], settings: EvaluationSettings) -> dict[str, Ensemble]:

@@ -7,8 +7,8 @@ Clarke-Pearson, 1988, and Obuchowski, 1997), so that means over labels and diffe
 docs/inference.md shows by simulation what each interval covers, and what the usual ones do.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
@@ -236,22 +236,59 @@ def few_patients(positive: int | None, negative: int | None) -> str:
     return ""
 
 
-def mean_of(estimates: Sequence[Estimate], confidence: float) -> Estimate:
+def within_folds(
+    function: Callable[..., Estimate],
+    positive: np.ndarray,
+    scores: np.ndarray,
+    patients: np.ndarray,
+    size: int,
+    confidence: float,
+    folds: np.ndarray,
+) -> Estimate:
+    """A ranking metric, `function`, of cases (N,) that are ranked within their fold (N,) alone.
+
+    Scores of the folds' networks have no common scale: ranked all together, they are biased downwards (Forman and
+    Scholz, 2010). An AUROC is over the pairs within folds (Airola et al., 2011), so each fold weighs by its pairs; an
+    average precision is a mean over positives, so each weighs by those.
+    """
+    present = np.unique(folds)
+    if len(present) < 2:
+        return function(positive, scores, patients, size, confidence)
+    parts, weights = [], []
+    for fold in present:
+        rows = folds == fold
+        pairs = np.sum(positive[rows]) * np.sum(~positive[rows])
+        if pairs:
+            parts.append(function(positive[rows], scores[rows], patients[rows], size, confidence))
+            weights.append(pairs if function is auroc else np.sum(positive[rows]))
+    if not parts:
+        return undefined(size)
+    # Whether there are enough patients is said of all folds together.
+    mean = mean_of([replace(part, reason="") for part in parts], confidence, np.divide(weights, np.sum(weights)))
+    kinds = [len(np.unique(patients[kind])) for kind in (positive, ~positive)]
+    return replace(mean, reason=few_patients(*kinds))
+
+
+def mean_of(estimates: Sequence[Estimate], confidence: float, weights: np.ndarray | None = None) -> Estimate:
     """The mean of estimates on the same patients, such as labels, its limits recovered from theirs.
+
+    weights (k,): sum to 1; equal ones if there are none.
 
     MOVER (Zou and Donner, 2008), but on neither side nearer than the variance of the mean itself, with the t that the
     influences are worth. It has a reason where all of the estimates have one.
     """
     influences = np.stack([each.influence for each in estimates], axis=1)
     together = correlations(covariance(influences, influences))
-    influence, k = influences.mean(axis=1), len(estimates)
+    shares = 1 / len(estimates) if weights is None else weights
+    influence = np.average(influences, axis=1, weights=weights)
     freedom = max(len(influence) - 1, 1)
     worth = max(min(effective_freedom(influence), freedom), 2)
     least = np.sqrt(covariance(influence, influence)) * quantile(confidence, worth) / quantile(confidence, freedom)
-    sides = (np.array([getattr(each, side) for each in estimates]) / k for side in ("below", "above"))
+    sides = (np.array([getattr(each, side) for each in estimates]) * shares for side in ("below", "above"))
     below, above = (max(float(np.sqrt(max(side @ together @ side, 0.0))), float(least)) for side in sides)
     reason = estimates[0].reason if all(each.reason for each in estimates) else ""
-    return Estimate(float(np.mean([each.value for each in estimates])), below, above, influence, reason)
+    value = float(np.average([each.value for each in estimates], weights=weights))
+    return Estimate(value, below, above, influence, reason)
 
 
 def correlations(covariances: np.ndarray) -> np.ndarray:

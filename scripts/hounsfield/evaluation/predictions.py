@@ -16,7 +16,8 @@ class Predictions:
 
     labels (N, P): 1, 0, or nan where unknown. logits (N, P) float64, what cases are ranked by. probabilities (N, P):
     of the logits; far from 0 they coincide (1 from logit 37 on) where logits still differ. patients (N,): numbers from
-    0. units (N,): names, sorted.
+    0. units (N,): names, sorted. folds (N,): where several networks have scored the cases, the number of each one's:
+    their logits have no common scale, so that only cases of one fold are ranked against one another.
     """
 
     labels: np.ndarray
@@ -24,12 +25,14 @@ class Predictions:
     probabilities: np.ndarray
     patients: np.ndarray
     units: np.ndarray
+    folds: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> "Predictions":
         """Some of the cases, their patients numbered anew."""
         patients = np.unique(self.patients[rows], return_inverse=True)[1]
         parts = (self.labels, self.logits, self.probabilities)
-        return Predictions(*(part[rows] for part in parts), patients, self.units[rows])
+        folds = None if self.folds is None else self.folds[rows]
+        return Predictions(*(part[rows] for part in parts), patients, self.units[rows], folds)
 
 
 def same_scans(a: Predictions, b: Predictions) -> bool:

@@ -88,14 +88,20 @@ def folds_table(results: Results, metrics: dict[str, str]) -> Table | None:
     frame = results.comparison.get("folds")
     if frame is None or frame.empty:
         return None
-    note = (
-        "Every patient outside the test split, scored by the network that did not train on them; a fold's thresholds "
-        "come from the other folds. The epoch that was kept was chosen on the fold itself, which flatters a little."
-    )
     macro = frame[frame["pathology"] == MACRO]
-    return overall_rows(
-        macro, "model", metrics, "Cross-validation, all folds pooled", note, offered(frame, "folds.tsv")
+    note = (
+        "Every patient outside the test split, scored by the network that did not train on them and ranked among that "
+        "network's own; thresholds and calibration come from the other patients of the fold. The epoch that was kept "
+        "was chosen on the fold itself, which flatters a little."
     )
+    pooled = macro[macro["metric"] == "roc_auc_macro"]
+    if "pooled" in macro and pooled["pooled"].notna().any():
+        each = ", ".join(f"{row.model} {row.pooled:.3f}" for row in pooled.itertuples())
+        note += (
+            f" All folds' raw scores in one ranking would give a macro AUROC of {each}: that compares networks of "
+            "different scales, and is not to be reported."
+        )
+    return overall_rows(macro, "model", metrics, "Cross-validation, within folds", note, offered(frame, "folds.tsv"))
 
 
 def protocols_table(results: Results) -> Table | None:
