@@ -13,12 +13,14 @@ PREPROCESSING = PreprocessingSettings(spacing=(5.0, 5.0, 5.0), shape=(16, 16, 16
 
 
 # Whole runs take minutes: they start first, so that no process is left alone with one at the end.
-LONGEST = ("test_slurm", "test_killed_everywhere", "test_real_cohort", "test_side_by_side", "workflow")
+LONGEST = ("test_slurm", "test_killed_everywhere", "test_real_cohort", "test_side_by_side", "tests/workflow/")
 
 
 def pytest_collection_modifyitems(items):
     """The longest tests first, else as they were found."""
-    items.sort(key=lambda item: next((n for n, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)))
+    items.sort(
+        key=lambda item: next((n for n, name in enumerate(LONGEST) if name in item.path.as_posix()), len(LONGEST))
+    )
 
 
 def pytest_collection_finish(session):
