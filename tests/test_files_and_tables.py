@@ -1,8 +1,12 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from hounsfield.errors import TableError
-from hounsfield.files import atomic_write
+from hounsfield.files import atomic_write, working_folder
 from hounsfield.tables import read_table, write_table
 
 
@@ -45,3 +49,30 @@ def test_a_missing_column_is_named(tmp_path):
     path.write_text("a\n1\n")
     with pytest.raises(TableError, match="'volume'"):
         read_table(path, text=["volume"])
+
+
+LEFT = """
+import os, sys
+from hounsfield.files import working_folder
+with working_folder(sys.argv[1], ".export-") as folder:
+    (folder / "half").write_text("x")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_at_work_stays(tmp_path):
+    def start():
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        process = subprocess.Popen([sys.executable, "-c", LEFT, str(tmp_path)], **streams)
+        return process, Path(process.stdout.readline().strip())
+
+    (killed, left), (alive, working) = start(), start()
+    killed.kill()
+    killed.wait()
+    assert (left / "half").exists()
+    (tmp_path / ".export-of-a-user").mkdir()
+    with working_folder(tmp_path, ".export-") as own:
+        assert own.is_dir() and (working / "half").exists() and not left.exists()
+    alive.communicate()
+    assert [path.name for path in tmp_path.iterdir()] == [".export-of-a-user"]

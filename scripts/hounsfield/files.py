@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hounsfield.errors import HounsfieldError
+from hounsfield.locks import locked, try_lock
+
+WORKING = ".working"  # the lock of a folder that somebody is at work in
 
 
 @contextmanager
@@ -33,6 +37,23 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def working_folder(parent: str | os.PathLike, prefix: str) -> Iterator[Path]:
+    """A new folder in `parent`, named by `prefix` and chance, that is removed in the end.
+
+    What killed processes left there under the prefix is removed at the start. Raises OSError.
+    """
+    parent = Path(parent).absolute()
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{prefix}*"):
+        held = try_lock(left / WORKING) if (left / WORKING).is_file() else None
+        if held is not None:  # nobody is at work there any more
+            with held:
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as temporary, locked(Path(temporary) / WORKING):
+        yield Path(temporary)
 
 
 def private_folder() -> Path:

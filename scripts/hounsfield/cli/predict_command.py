@@ -6,13 +6,13 @@ import os
 import sys
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from hounsfield.devices import lease_devices
 from hounsfield.errors import HounsfieldError
 from hounsfield.explain.findings import explain_findings
+from hounsfield.files import working_folder
 from hounsfield.inference.findings import read_networks, score_volumes, with_points
 from hounsfield.inference.scans import NO_SCAN, find_scans, refused_scans
 from hounsfield.tables import write_table
@@ -61,7 +61,7 @@ def predict(options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of findings, a row a scan and pathology, and of what was refused. Raises HounsfieldError or OSError."""
     networks, thresholds = with_points(read_networks(options.model), options.operating_points)
     settings = PreprocessingSettings.from_config(networks[0].content["preprocessing"])
-    with TemporaryDirectory(dir=options.output.absolute().parent, prefix=".volumes-") as temporary:
+    with working_folder(options.output.absolute().parent, ".volumes-") as temporary:
         rows, refused = find_scans(options.input, options.hu)
         store = VolumeStore(options.store or temporary)
         started = time.perf_counter()

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from hounsfield.exports.card import render_card
 from hounsfield.exports.check import Check
 from hounsfield.exports.facts import RunFacts
 from hounsfield.exports.trained import Trained
-from hounsfield.files import atomic_write
+from hounsfield.files import atomic_write, working_folder
 from hounsfield.tables import write_table
 
 log = logging.getLogger(__name__)
@@ -32,9 +31,8 @@ def export_model(trained: Trained, check: Check, facts: RunFacts, formats: Seque
     """
     if folder.exists() and any(folder.iterdir()):
         raise ExportError(f"{folder}: holds something; remove it, or name another folder")
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.absolute().parent, prefix=".export-") as temporary:
-        made = Path(temporary) / "export"
+    with working_folder(folder.absolute().parent, ".export-") as temporary:
+        made = temporary / "export"
         made.mkdir()
         rows = [compare_format(name, trained, check, made) for name in COMPARED if name in formats]
         agreement = pd.DataFrame(rows, columns=AGREEMENT)
