@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+KILLS ?= 50
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: run test test-all setup lint format bench bench-gpu docs clean
@@ -18,7 +19,7 @@ test: setup lint
 # All of it: fifty kills, 12,000 damaged files, tables in a bucket, and (as root, on a machine to throw away) Slurm.
 test-all: setup lint
 	python -m pip install --quiet --requirement envs/cloud.txt
-	OMP_NUM_THREADS=1 HOUNSFIELD_KILLS=50 HOUNSFIELD_TEST_SLURM=1 \
+	OMP_NUM_THREADS=1 HOUNSFIELD_KILLS=$(KILLS) HOUNSFIELD_TEST_SLURM=1 \
 		python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=10
 
 setup: $(VENV)/.installed
